@@ -1,0 +1,1 @@
+"""The stages and what they stand on. Knows nothing of Triton, gRPC or Kubernetes."""

@@ -1,0 +1,268 @@
+"""The artifact store: where every pixel lives between stages.
+
+An artifact is a set of chunked arrays and files under one content address. Its data is written first, under a prefix that
+belongs to one attempt; its manifest is written last, in one atomic put, and names that prefix. So "manifest exists" means
+"done": readers never see a half-made artifact, two workers may race without harm, and a finished stage is never computed
+twice. A folder and an S3-compatible bucket go through the same code (obstore).
+
+    <root>/<aa>/<address>/manifest.json
+    <root>/<aa>/<address>/<attempt>/<array>/...      Zarr v3
+    <root>/<aa>/<address>/<attempt>/<file>
+
+Must not know: what a stage does, or how it was reached. Importable without numpy and zarr by the control plane.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from services.errors import NotFound
+
+# A zarr.Array. Its own annotations say that an index gives "an array or a scalar or bytes", which helps nobody.
+ZarrArray = Any
+
+FORMAT = 1
+_TARGET_CHUNK_BYTES = 4 << 20
+_MAX_CHUNK_FRAMES = 16
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an artifact is and how it came to be.
+
+    Attributes:
+        address: content address, 64 hex digits.
+        stage: the stage that made it ("upload" for a file that a user sent).
+        root: prefix of its data within the store.
+        request: the stage's version, params, inputs (name -> address) and weights digest: its whole provenance.
+        meta: small JSON facts that the control plane may read (frame count, size, ...).
+        files: plain files, path -> size in bytes.
+        seconds: wall time of the attempt that made it.
+    """
+
+    address: str
+    stage: str
+    root: str
+    request: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    format: int = FORMAT
+
+
+def canonical(value: object) -> bytes:
+    """JSON of `value` in the one spelling that digests are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest(value: object) -> str:
+    """SHA-256 of `canonical(value)`, 64 hex digits."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+class Artifact:
+    """A finished artifact, for reading."""
+
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self._store = store
+        self.manifest = manifest
+
+    @property
+    def address(self) -> str:
+        return self.manifest.address
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        return self.manifest.meta
+
+    def array(self, name: str) -> ZarrArray:
+        """The Zarr array `name`, read-only, `[T, ...]` chunked along time."""
+        return self._store.open_array(f"{self.manifest.root}/{name}")
+
+    def chunks(self, name: str, *, start: int = 0) -> Iterator[bytes]:
+        """The bytes of file `name` from offset `start`, in pieces of about 1 MiB. Raises NotFound."""
+        if name not in self.manifest.files:
+            raise NotFound(f"artifact {self.address[:12]} has no file {name!r}; its files are listed in its manifest.")
+        size = self.manifest.files[name]
+        path = f"{self.manifest.root}/{name}"
+        for offset in range(start, size, 1 << 20):
+            yield bytes(self._store.get_range(path, offset, min(size, offset + (1 << 20))))
+
+    def read(self, name: str) -> bytes:
+        """All bytes of file `name`. Raises NotFound."""
+        return b"".join(self.chunks(name))
+
+
+class Draft:
+    """An artifact in the making. Nothing of it is visible until `commit`; `abort` leaves nothing behind."""
+
+    def __init__(self, store: Store, address: str, stage: str) -> None:
+        self._store = store
+        self._address = address
+        self._stage = stage
+        self._files: dict[str, int] = {}
+        self.root = f"{store.prefix(address)}/{uuid.uuid4().hex}"
+
+    def array(self, name: str, *, shape: tuple[int, ...], dtype: str, chunk: int | None = None) -> ZarrArray:
+        """A new array `[T, ...]` for writing; `chunk` frames go into one chunk (default: about 4 MiB).
+
+        Write whole chunks (see `array.chunks[0]`): a part of one is read back, changed and written again. `T` may be
+        corrected afterwards with `array.resize`.
+        """
+        return self._store.create_array(f"{self.root}/{name}", shape=shape, dtype=dtype, chunk=chunk)
+
+    def put(self, name: str, data: bytes | Path | Iterable[bytes]) -> int:
+        """Write the file `name` (a relative path with forward slashes); returns its size in bytes."""
+        path = f"{self.root}/{name}"
+        self._files[name] = self._store.put(path, data)
+        return self._files[name]
+
+    def commit(self, *, request: Mapping[str, Any], meta: Mapping[str, Any], seconds: float = 0.0) -> Artifact:
+        """Publish the artifact: one atomic put of its manifest, after all its data."""
+        manifest = Manifest(
+            address=self._address,
+            stage=self._stage,
+            root=self.root,
+            request=request,
+            meta=meta,
+            files=self._files,
+            seconds=round(seconds, 3),
+        )
+        self._store.put(f"{self._store.prefix(self._address)}/manifest.json", canonical(asdict(manifest)))
+        return Artifact(self._store, manifest)
+
+    def abort(self) -> None:
+        """Remove everything that was written."""
+        self._store.remove(self.root)
+
+
+class Store:
+    """A content-addressed store over a folder or a bucket."""
+
+    def __init__(self, url: str) -> None:
+        """The store at `url`: a folder's path, file://..., or s3://bucket/prefix (credentials from the environment)."""
+        self.url = url.rstrip("/")
+        self._backend = _backend(self.url)
+
+    @staticmethod
+    def prefix(address: str) -> str:
+        return f"{address[:2]}/{address}"
+
+    def find(self, address: str) -> Artifact | None:
+        """The finished artifact at `address`, or None."""
+        try:
+            raw = obstore.get(self._backend, f"{self.prefix(address)}/manifest.json").bytes()
+        except FileNotFoundError:
+            return None
+        return Artifact(self, Manifest(**json.loads(bytes(raw))))
+
+    def get(self, address: str) -> Artifact:
+        """The finished artifact at `address`. Raises NotFound."""
+        found = self.find(address)
+        if found is None:
+            raise NotFound(f"there is no artifact {address[:12]} in the store; it was never made, or was removed.")
+        return found
+
+    def draft(self, address: str, *, stage: str) -> Draft:
+        """Begin the artifact `address`."""
+        return Draft(self, address, stage)
+
+    def upload(self, data: Iterable[bytes], *, filename: str) -> Artifact:
+        """Store a user's file under the SHA-256 of its bytes; the same bytes are stored once."""
+        sha = hashlib.sha256()
+
+        def hashed() -> Iterator[bytes]:
+            for piece in data:
+                sha.update(piece)
+                yield piece
+
+        # The address is known only after the last byte, so the bytes wait under a prefix of their own.
+        staging = f"staging/{uuid.uuid4().hex}"
+        try:
+            size = self.put(staging, hashed())
+            address = sha.hexdigest()
+            existing = self.find(address)
+            if existing is not None:
+                return existing
+            root = f"{self.prefix(address)}/{uuid.uuid4().hex}"
+            obstore.copy(self._backend, staging, f"{root}/data")
+        finally:
+            self.remove_object(staging)
+        manifest = Manifest(
+            address=address, stage="upload", root=root, meta={"filename": filename}, files={"data": size}
+        )
+        self.put(f"{self.prefix(address)}/manifest.json", canonical(asdict(manifest)))
+        return Artifact(self, manifest)
+
+    def delete(self, address: str) -> None:
+        """Remove an artifact: its manifest first, so that nobody finds it half gone."""
+        self.remove_object(f"{self.prefix(address)}/manifest.json")
+        self.remove(self.prefix(address))
+
+    def put(self, path: str, data: bytes | Path | Iterable[bytes]) -> int:
+        """Write one object atomically; returns its size."""
+        if isinstance(data, bytes | Path):
+            obstore.put(self._backend, path, data)
+            return len(data) if isinstance(data, bytes) else data.stat().st_size
+        size = 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size
+            for piece in data:
+                size += len(piece)
+                yield piece
+
+        obstore.put(self._backend, path, counted())
+        return size
+
+    def get_range(self, path: str, start: int, end: int) -> bytes:
+        return bytes(obstore.get_range(self._backend, path, start=start, end=end))
+
+    def remove(self, prefix: str) -> None:
+        """Delete everything below `prefix`; nothing there is no error."""
+        for page in obstore.list(self._backend, prefix=prefix):
+            obstore.delete(self._backend, [meta["path"] for meta in page])
+
+    def remove_object(self, path: str) -> None:
+        """Delete the one object `path`; nothing there is no error."""
+        with contextlib.suppress(FileNotFoundError):
+            obstore.delete(self._backend, path)
+
+    def create_array(self, path: str, *, shape: tuple[int, ...], dtype: str, chunk: int | None) -> ZarrArray:
+        import numpy as np
+        import zarr
+        from zarr.codecs import BloscCodec
+        from zarr.storage import ObjectStore as ZarrStore
+
+        frame_bytes = max(1, int(np.prod(shape[1:]))) * np.dtype(dtype).itemsize
+        frames = chunk or max(1, min(_MAX_CHUNK_FRAMES, _TARGET_CHUNK_BYTES // frame_bytes))
+        # The array is the root of a store of its own: under a path, Zarr would litter the tree with implicit groups.
+        return zarr.create_array(
+            ZarrStore(_backend(f"{self.url}/{path}")),
+            shape=shape,
+            chunks=(max(1, min(frames, shape[0])), *shape[1:]),
+            dtype=dtype,
+            compressors=BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
+        )
+
+    def open_array(self, path: str) -> ZarrArray:
+        import zarr
+        from zarr.storage import ObjectStore as ZarrStore
+
+        return zarr.open_array(ZarrStore(_backend(f"{self.url}/{path}"), read_only=True), mode="r")
+
+
+def _backend(url: str) -> ObjectStore:
+    if "://" not in url or url.startswith("file://"):
+        return LocalStore(Path(url.removeprefix("file://")).absolute(), mkdir=True, automatic_cleanup=True)
+    return from_url(url)

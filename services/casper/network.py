@@ -1,0 +1,141 @@
+"""Compact Casper: a small space-time U-Net that predicts the clean video out of noise and conditions.
+
+Pixel space at the paper's base resolution (section 3.1: short side 128), the paper's conditions (unmasked video and
+trimask, section 3.2) plus the plate of `plate.py`. The network says for every pixel how much of the answer is the input,
+how much is the plate and how much it paints itself: copying is then exact, and capacity goes to what is new.
+
+Tensors are [B, C, T, H, W], H and W multiples of 16, values in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+# noisy 3, video 3, trimask 1, plate 3, seen 1
+CONDITION_CHANNELS = 8
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Channels per level: half, quarter, eighth and sixteenth of the resolution."""
+
+    levels: tuple[int, int, int, int] = (48, 96, 160, 192)
+    time: int = 128
+
+
+class Block(nn.Module):
+    """Spatial convolution, mixing over three frames, spatial convolution; the noise level scales and shifts between."""
+
+    def __init__(self, inside: int, outside: int, time: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(8, inside)
+        self.conv1 = nn.Conv2d(inside, outside, 3, padding=1)
+        self.mix = nn.Conv2d(3 * outside, outside, 1)
+        self.level = nn.Linear(time, 2 * outside)
+        self.norm2 = nn.GroupNorm(8, outside)
+        self.conv2 = nn.Conv2d(outside, outside, 3, padding=1)
+        self.skip = nn.Conv2d(inside, outside, 1) if inside != outside else nn.Identity()
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.mix.weight)
+
+    def forward(self, x: Tensor, level: Tensor, frames: int) -> Tensor:
+        """x: [(B T), C, H, W]; level: [B, time]."""
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = h + self.mix(_neighbours(h, frames))
+        scale, shift = self.level(level).repeat_interleave(frames, dim=0)[..., None, None].chunk(2, dim=1)
+        h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
+        return torch.add(self.skip(x), h)
+
+
+def _neighbours(x: Tensor, frames: int) -> Tensor:
+    """Each frame beside the one before and the one after (the ends repeat themselves): [(B T), 3C, H, W]."""
+    video = x.reshape(-1, frames, *x.shape[1:])
+    before = torch.cat([video[:, :1], video[:, :-1]], dim=1).flatten(0, 1)
+    after = torch.cat([video[:, 1:], video[:, -1:]], dim=1).flatten(0, 1)
+    return torch.cat([before, x, after], dim=1)
+
+
+class Attention(nn.Module):
+    """Every position of every frame looks at all others: how a shadow finds the object that casts it."""
+
+    def __init__(self, channels: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(8, channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        height = x.shape[-2]
+        qkv = rearrange(self.qkv(self.norm(x)), "(b t) (n m c) h w -> n b m (t h w) c", t=frames, n=3, m=self.heads)
+        seen = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
+        return torch.add(x, self.out(rearrange(seen, "b m (t h w) c -> (b t) (m c) h w", t=frames, h=height)))
+
+
+class CompactCasper(nn.Module):
+    """Predicts the clean video x0 from (x_t, conditions, t)."""
+
+    def __init__(self, widths: Widths = Widths()) -> None:
+        super().__init__()
+        a, b, c, d = widths.levels
+        time = widths.time
+        self.embed = nn.Sequential(nn.Linear(32, time), nn.SiLU(), nn.Linear(time, time), nn.SiLU())
+        self.stem = nn.Conv2d(4 * (3 + CONDITION_CHANNELS), a, 3, padding=1)
+        self.down_a = Block(a, a, time)
+        self.to_b = nn.Conv2d(a, b, 2, stride=2)
+        self.down_b = Block(b, b, time)
+        self.to_c = nn.Conv2d(b, c, 2, stride=2)
+        self.down_c = nn.ModuleList([Block(c, c, time), Block(c, c, time)])
+        self.to_d = nn.Conv2d(c, d, 2, stride=2)
+        self.middle = nn.ModuleList([Block(d, d, time), Block(d, d, time)])
+        self.attention = Attention(d)
+        self.up_c = Block(d + c, c, time)
+        self.up_b = Block(c + b, b, time)
+        self.up_a = Block(b + a, a, time)
+        # per pixel: painted RGB, and three logits (input, plate, painted)
+        self.head = nn.Conv2d(a, 4 * 6, 3, padding=1)
+
+    def forward(self, noisy: Tensor, conditions: Tensor, t: Tensor) -> Tensor:
+        """noisy: [B, 3, T, H, W]; conditions: [B, 8, T, H, W] (`stack_conditions`); t: [B] in 0..1. Returns x0."""
+        frames = noisy.shape[2]
+        level = self.embed(_fourier(t))
+        x = rearrange(torch.cat([noisy, conditions], dim=1), "b c t h w -> (b t) c h w")
+        x = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
+        a = self.down_a(self.stem(x), level, frames)
+        b = self.down_b(self.to_b(a), level, frames)
+        c = self.to_c(b)
+        for block in self.down_c:
+            c = block(c, level, frames)
+        d = self.to_d(c)
+        d = self.attention(self.middle[0](d, level, frames), frames)
+        d = self.middle[1](d, level, frames)
+        c = self.up_c(torch.cat([_double(d), c], dim=1), level, frames)
+        b = self.up_b(torch.cat([_double(c), b], dim=1), level, frames)
+        a = self.up_a(torch.cat([_double(b), a], dim=1), level, frames)
+        out = F.pixel_shuffle(self.head(F.silu(a)), 2).float()
+        out = rearrange(out, "(b t) c h w -> b c t h w", t=frames)
+        video, plate = conditions[:, 0:3].float(), conditions[:, 4:7].float()
+        shares = torch.softmax(out[:, 3:6], dim=1)
+        painted = torch.tanh(out[:, :3])
+        return shares[:, 0:1] * video + shares[:, 1:2] * plate + shares[:, 2:3] * painted
+
+
+def stack_conditions(video: Tensor, trimask: Tensor, plate: Tensor, seen: Tensor) -> Tensor:
+    """[B, 8, T, H, W] out of video and plate [B, 3, T, H, W], trimask and seen [B, 1, T, H, W], all 0..1."""
+    return torch.cat([video, trimask, plate, seen], dim=1) * 2 - 1
+
+
+def _fourier(t: Tensor) -> Tensor:
+    frequencies = 2.0 ** torch.arange(16, device=t.device) * 0.1
+    angles = t[:, None].float() * frequencies
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest")

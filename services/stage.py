@@ -1,0 +1,199 @@
+"""What a stage is, and the one way to run it.
+
+A stage is a pure function from a request (parameters and the addresses of its inputs) to an artifact. `execute` gives it
+its address, looks that up, runs the stage only if nobody has, and publishes the result. Triton, a Kubernetes Job and a
+test all call `execute`; none of them is known here.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from services.artifacts import Artifact, Draft, Store, digest
+from services.errors import BadOption, Cancelled, from_exception
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of a stage, as it travels: JSON and addresses, no pixels.
+
+    Attributes:
+        stage: name of the stage.
+        params: JSON values; part of the address.
+        inputs: name of the input -> address of a finished artifact.
+        subject: what a message or a log should call this work ("casper/vase"); not part of the address.
+    """
+
+    stage: str
+    params: Params = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    subject: str = ""
+
+    def to_json(self) -> str:
+        return json.dumps({"stage": self.stage, "params": self.params, "inputs": self.inputs, "subject": self.subject})
+
+    @classmethod
+    def from_json(cls, text: str) -> Request:
+        """Raises BadOption if `text` is no stage request."""
+        try:
+            data = json.loads(text)
+            return cls(
+                stage=str(data["stage"]),
+                params=dict(data["params"]),
+                inputs={str(name): str(address) for name, address in data["inputs"].items()},
+                subject=str(data.get("subject", "")),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadOption(
+                f"the stage request is malformed ({error}); send what orchestrator/plan.py makes."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` steps; `note` names the step's kind ("denoising", "frames")."""
+
+    done: int
+    total: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where the stage's output is. `cached` tells that it was there already and nothing was computed."""
+
+    address: str
+    meta: Params
+    seconds: float
+    cached: bool
+
+
+def event_to_json(event: Progress | Result) -> str:
+    """One event of the stream that every transport carries: {"kind": "progress" | "result", ...}."""
+    if isinstance(event, Progress):
+        return json.dumps({"kind": "progress", "done": event.done, "total": event.total, "note": event.note})
+    return json.dumps(
+        {
+            "kind": "result",
+            "address": event.address,
+            "meta": event.meta,
+            "seconds": event.seconds,
+            "cached": event.cached,
+        }
+    )
+
+
+def event_from_json(text: str) -> Progress | Result:
+    data = json.loads(text)
+    kind = data.pop("kind")
+    return Progress(**data) if kind == "progress" else Result(**data)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage gets to work with.
+
+    Attributes:
+        params: the request's parameters.
+        inputs: its inputs, finished artifacts.
+        draft: where its output goes.
+        progress: call `progress(done, total, note)` as often as convenient.
+        check: call between steps; raises Cancelled when somebody asked to stop.
+    """
+
+    params: Params
+    inputs: Mapping[str, Artifact]
+    draft: Draft
+    progress: Callable[[int, int, str], None]
+    check: Callable[[], None]
+
+
+class Stage(ABC):
+    """A stage. `version` is raised whenever the same request would give other pixels."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    def weights(self) -> str:
+        """Digest of the weights in use; "" for a stage that has none."""
+        return ""
+
+    def load(self) -> None:
+        """Load the weights and warm up, once per process, before the first request."""
+
+    @abstractmethod
+    def run(self, work: Work) -> Params:
+        """Read `work.inputs`, write `work.draft`, return the small JSON facts of the output (its meta)."""
+
+
+def address_of(stage: Stage, request: Request) -> str:
+    """The address of the stage's output: digest of name, version, parameters, inputs and weights."""
+    return digest(_provenance(stage, request))
+
+
+def _provenance(stage: Stage, request: Request) -> dict[str, Any]:
+    return {
+        "stage": stage.name,
+        "version": stage.version,
+        "params": dict(request.params),
+        "inputs": dict(request.inputs),
+        "weights": stage.weights(),
+    }
+
+
+def execute(
+    stage: Stage,
+    request: Request,
+    store: Store,
+    *,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Result:
+    """Run `request`, or find that it has been run.
+
+    Raises:
+        OmnimatteError: always a member of the tree. Nothing half-made stays in the store.
+    """
+    address = address_of(stage, request)
+    found = store.find(address)
+    if found is not None:
+        return Result(address=address, meta=found.meta, seconds=found.manifest.seconds, cached=True)
+
+    subject = request.subject or stage.name
+
+    def progress(done: int, total: int, note: str = "") -> None:
+        on_progress(Progress(done, total, note))
+
+    def check() -> None:
+        if cancelled():
+            raise Cancelled(f"{subject} was cancelled before it finished; send the job again to resume.")
+
+    started = time.monotonic()
+    draft = store.draft(address, stage=stage.name)
+    try:
+        check()
+        work = Work(
+            params=request.params,
+            inputs={name: store.get(where) for name, where in request.inputs.items()},
+            draft=draft,
+            progress=progress,
+            check=check,
+        )
+        stage.load()
+        meta = stage.run(work)
+        check()
+        seconds = time.monotonic() - started
+        draft.commit(request=_provenance(stage, request), meta=meta, seconds=seconds)
+    except BaseException as error:
+        draft.abort()
+        if not isinstance(error, Exception):
+            raise
+        raise from_exception(error, doing=subject) from error
+    return Result(address=address, meta=meta, seconds=round(seconds, 3), cached=False)
