@@ -85,6 +85,10 @@ class Artifact:
     def meta(self) -> Mapping[str, Any]:
         return self.manifest.meta
 
+    def input(self, name: str) -> Artifact:
+        """The artifact that this one was made from under the name `name`. Raises NotFound."""
+        return self._store.get(self.manifest.request["inputs"][name])
+
     def array(self, name: str) -> ZarrArray:
         """The Zarr array `name`, read-only, `[T, ...]` chunked along time."""
         return self._store.open_array(f"{self.manifest.root}/{name}")

@@ -7,11 +7,12 @@ Must not know: stages, files, or how layers were made.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32; numpy's stubs widen it at every step
 
 PERFECT_DB = 100.0
 """What `psnr` answers for identical images, so that it stays a number in JSON."""

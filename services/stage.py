@@ -161,39 +161,33 @@ def execute(
     Raises:
         OmnimatteError: always a member of the tree. Nothing half-made stays in the store.
     """
-    address = address_of(stage, request)
-    found = store.find(address)
-    if found is not None:
-        return Result(address=address, meta=found.meta, seconds=found.manifest.seconds, cached=True)
-
     subject = request.subject or stage.name
-
-    def progress(done: int, total: int, note: str = "") -> None:
-        on_progress(Progress(done, total, note))
 
     def check() -> None:
         if cancelled():
             raise Cancelled(f"{subject} was cancelled before it finished; send the job again to resume.")
 
-    started = time.monotonic()
-    draft = store.draft(address, stage=stage.name)
+    def progress(done: int, total: int, note: str = "") -> None:
+        on_progress(Progress(done, total, note))
+
     try:
+        address = address_of(stage, request)
+        found = store.find(address)
+        if found is not None:
+            return Result(address=address, meta=found.meta, seconds=found.manifest.seconds, cached=True)
         check()
-        work = Work(
-            params=request.params,
-            inputs={name: store.get(where) for name, where in request.inputs.items()},
-            draft=draft,
-            progress=progress,
-            check=check,
-        )
+        inputs = {name: store.get(where) for name, where in request.inputs.items()}
         stage.load()
-        meta = stage.run(work)
-        check()
-        seconds = time.monotonic() - started
-        draft.commit(request=_provenance(stage, request), meta=meta, seconds=seconds)
-    except BaseException as error:
-        draft.abort()
-        if not isinstance(error, Exception):
+        started = time.monotonic()
+        draft = store.draft(address, stage=stage.name)
+        try:
+            meta = stage.run(Work(request.params, inputs, draft, progress, check))
+            check()
+            seconds = time.monotonic() - started
+            draft.commit(request=_provenance(stage, request), meta=meta, seconds=seconds)
+        except BaseException:
+            draft.abort()
             raise
+    except Exception as error:
         raise from_exception(error, doing=subject) from error
     return Result(address=address, meta=meta, seconds=round(seconds, 3), cached=False)

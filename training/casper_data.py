@@ -140,7 +140,7 @@ class CasperSamples(torch.utils.data.IterableDataset[dict[str, Tensor]]):
     """An endless, seeded stream of samples. A pool of scenes is drawn from `reuse` times for every new scene."""
 
     def __init__(
-        self, *, split: Split, seed: int, frames: int, height: int, width: int, reuse: int = 5, pool: int = 48
+        self, *, split: Split, seed: int, frames: int, height: int, width: int, reuse: int = 10, pool: int = 64
     ) -> None:
         super().__init__()
         self.split, self.seed, self.frames = split, seed, frames

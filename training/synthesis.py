@@ -87,7 +87,7 @@ def _over(canvas: Array, rgba: Array) -> Array:
 
 def synthesise(assets: Assets, rng: np.random.Generator, *, times: Array, height: int, width: int) -> Clip:
     """One random clip of 1-3 objects at the given `times` (in frames, increasing)."""
-    photo = _background_photo(assets, rng)
+    photo = _ground(rng) if rng.random() < 0.2 else _background_photo(assets, rng)
     cameras = _camera(rng, times, photo.shape[:2], height, width)
     background = np.stack([_warp(photo, c, height, width, cv2.BORDER_REFLECT_101) for c in cameras])
     if rng.random() < 0.25:
@@ -115,6 +115,22 @@ def _background_photo(assets: Assets, rng: np.random.Generator) -> Image:
     gamma = np.exp(rng.normal(0, 0.25))
     gain = np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)
     return np.ascontiguousarray(np.clip(photo**gamma * gain, 0, 1).astype(np.float32))
+
+
+def _ground(rng: np.random.Generator) -> Image:
+    """Sand, asphalt, lawn: noise of several scales around one colour, under a plain sky or wall."""
+    height, width = 360, 640
+    noise = np.zeros((height, width), np.float32)
+    for cell in (3, 8, 25, 80, 250):
+        coarse = rng.normal(size=(height // cell + 2, width // cell + 2)).astype(np.float32)
+        noise += rng.uniform(0.2, 1.0) * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    colours = rng.uniform(0.2, 0.95, (2, 3)).astype(np.float32)
+    contrast = rng.uniform(0.01, 0.08)
+    ground = colours[0] * (1 + contrast * noise[..., None] * rng.uniform(0.8, 1.2, 3))
+    horizon = int(height * rng.uniform(-0.2, 0.5))
+    if horizon > 0:
+        ground[:horizon] = colours[1] * (1 + 0.3 * contrast * noise[:horizon, :, None])
+    return np.clip(ground, 0, 1).astype(np.float32)
 
 
 def _smooth_path(rng: np.random.Generator, times: Array, *, amount: float, wobble: float) -> Array:
@@ -182,7 +198,10 @@ def _ripple(video: Array, rng: np.random.Generator, times: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Light:
-    """The scene's one light: how shadows fall and how the ground reflects."""
+    """The scene's one light: how shadows fall and how the ground reflects.
+
+    `shear` and `length`: where the shadow of an object's top falls, sideways and along the ground, in object heights.
+    """
 
     shear: float
     length: float
@@ -195,14 +214,14 @@ class _Light:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> _Light:
-        kind = rng.choice(["shadow", "mirror", "both", "none"], p=[0.55, 0.12, 0.28, 0.05])
-        dark = rng.uniform(0.2, 0.75) if kind in ("shadow", "both") else 0.0
+        kind = rng.choice(["shadow", "mirror", "both", "none"], p=[0.62, 0.1, 0.25, 0.03])
+        dark = rng.uniform(0.25, 0.8) if kind in ("shadow", "both") else 0.0
         return cls(
-            shear=float(rng.uniform(-1.6, 1.6)),
-            length=float(rng.uniform(0.08, 0.7) * rng.choice([1, -1], p=[0.6, 0.4])),
+            shear=float(rng.uniform(-1.1, 1.1)),
+            length=float(rng.uniform(0.05, 0.6) * rng.choice([1, -1], p=[0.6, 0.4])),
             darkness=float(dark),
             tint=tuple(rng.uniform(0.8, 1.0, 3)),
-            softness=float(rng.uniform(0.4, 4)),
+            softness=float(rng.choice([rng.uniform(0.3, 1.0), rng.uniform(0.5, 4)])),
             mirror=float(rng.uniform(0.15, 0.7)) if kind in ("mirror", "both") else 0.0,
             mirror_blur=float(rng.uniform(0.3, 2.0)),
             mirror_ripple=float(rng.choice([0.0, rng.uniform(0.3, 1.5)])),
@@ -284,7 +303,7 @@ def _sprite_map(sprite: Image, pose: _Pose, *, up: float, shear: float, squash: 
     sh, sw = sprite.shape[:2]
     c, s = np.cos(pose.tilt), np.sin(pose.tilt)
     upright = np.array([[c, -s + pose.sway], [s, c]]) * pose.scale
-    ground = np.array([[1.0, -shear * abs(squash)], [0.0, squash]])
+    ground = np.array([[1.0, -shear], [0.0, squash]])
     linear = ground @ upright
     offset = np.array([pose.x, pose.y - up]) - linear @ np.array([sw / 2, sh * 0.97])
     return np.hstack([linear, offset[:, None]])

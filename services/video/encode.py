@@ -1,0 +1,144 @@
+"""Video files with transparency: VP9 in WebM and ProRes 4444 in QuickTime.
+
+Colour is written with straight alpha. Coded video blurs colour across the matte's edge (VP9 even at half resolution),
+so callers give colour that continues beyond it; `bleed` does that.
+Must not know: what the frames show.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc, Interpolation
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from services.video.audio import Track
+from services.video.source import open_container
+from services.video.timing import Timeline
+
+Family = Literal["webm", "prores"]
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+
+_MUXER = {"webm": "webm", "prores": "mov"}
+_CODEC = {"webm": "libvpx-vp9", "prores": "prores_ks"}
+_PIXELS = {("webm", False): "yuv420p", ("webm", True): "yuva420p"}
+_PIXELS |= {("prores", False): "yuv444p10le", ("prores", True): "yuva444p10le"}
+_OPTIONS: dict[str, dict[str, str]] = {
+    "webm": {"crf": "18", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1", "auto-alt-ref": "0"},
+    "prores": {"profile": "4444", "vendor": "apl0", "alpha_bits": "16"},
+}
+_MATRIX_TAG = {"bt601": 6, "bt709": 1, "bt2020": 9}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What every file of one clip has in common.
+
+    Attributes:
+        width, height: frame size in pixels.
+        timeline: when each frame is shown.
+        sample_aspect_ratio: width over height of one pixel.
+        matrix: colour matrix to code with, as in the source; anything but BT.601, BT.709, BT.2020 becomes BT.709.
+    """
+
+    width: int
+    height: int
+    timeline: Timeline
+    sample_aspect_ratio: Fraction = Fraction(1)
+    matrix: str = "bt709"
+
+
+class Movie:
+    """One video file being written; a context manager. `write` takes frames in order."""
+
+    def __init__(self, path: Path, form: Form, *, family: Family, alpha: bool, sound: Path | None = None) -> None:
+        """sound: a Matroska file whose audio goes into the file too, re-coded only where the format demands it."""
+        self._form = form
+        self._pixels = _PIXELS[family, alpha]
+        self._index = 0
+        self._closing = contextlib.ExitStack()
+        self._output = self._closing.enter_context(av.open(str(path), "w", format=_MUXER[family]))
+        self._stream = self._video(family, alpha=alpha)
+        self._sound: Track | None = None
+        if sound is not None:
+            source = self._closing.enter_context(open_container(self._closing.enter_context(sound.open("rb")), "sound"))
+            self._sound = Track(self._output, source, family=_MUXER[family])
+
+    def write(self, frame: Pixels) -> None:
+        """Append [H, W, 3] RGB or [H, W, 4] RGBA (straight), uint8 or uint16."""
+        deep = frame.dtype == np.uint16
+        layout = {(3, False): "rgb24", (4, False): "rgba", (3, True): "rgb48le", (4, True): "rgba64le"}
+        pixels: Any = np.ascontiguousarray(frame)
+        picture = av.VideoFrame.from_ndarray(pixels, format=layout[frame.shape[2], deep]).reformat(
+            format=self._pixels,
+            src_color_range=int(ColorRange.JPEG),
+            dst_color_range=int(ColorRange.MPEG),
+            src_colorspace=self._matrix,
+            dst_colorspace=self._matrix,
+            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP,
+        )
+        timeline = self._form.timeline
+        if timeline.variable:
+            picture.pts, picture.time_base = timeline.pts[self._index], timeline.time_base
+        else:
+            picture.pts, picture.time_base = self._index, 1 / timeline.fps
+        self._index += 1
+        if self._sound is not None:
+            self._sound.until(picture.pts * picture.time_base)
+        self._output.mux(self._stream.encode(picture))
+
+    def close(self) -> None:
+        """Flush the coders and finish the file."""
+        self._output.mux(self._stream.encode(None))
+        if self._sound is not None:
+            self._sound.until(None)
+        self._closing.close()
+
+    @property
+    def _matrix(self) -> int:
+        return 5 if self._form.matrix == "bt601" else _MATRIX_TAG.get(self._form.matrix, 1)
+
+    def _video(self, family: Family, *, alpha: bool) -> VideoStream:
+        form = self._form
+        stream = cast(
+            VideoStream, self._output.add_stream(_CODEC[family], rate=form.timeline.fps, options=_OPTIONS[family])
+        )
+        stream.width, stream.height, stream.pix_fmt = form.width, form.height, self._pixels
+        context = stream.codec_context
+        context.time_base = form.timeline.time_base if form.timeline.variable else 1 / form.timeline.fps
+        context.sample_aspect_ratio = form.sample_aspect_ratio
+        context.color_range = int(ColorRange.MPEG)
+        context.colorspace = _MATRIX_TAG.get(form.matrix, 1)
+        context.color_primaries = int(ColorPrimaries.BT709)
+        context.color_trc = int(ColorTrc.BT709)
+        if family == "webm" and alpha:
+            stream.metadata["alpha_mode"] = "1"
+        return stream
+
+
+def bleed(rgba: Pixels, *, radius: int = 8) -> Pixels:
+    """`rgba` [H, W, 4] with the colour of the visible pixels continued into the invisible ones around them.
+
+    Alpha and visible colour stay as they are. Where nothing visible is within about 2 x `radius` pixels, colour is 0.
+    """
+    alpha = rgba[..., 3]
+    hidden = alpha == 0
+    if not hidden.any() or hidden.all():
+        return rgba
+    weight = (~hidden).astype(np.float32)
+    color = rgba[..., :3].astype(np.float32) * weight[..., None]
+    window = (4 * radius + 1, 4 * radius + 1)
+    spread: NDArray[Any] = cv2.GaussianBlur(color, window, radius)
+    total: NDArray[Any] = cv2.GaussianBlur(weight, window, radius)
+    filled = spread / np.maximum(total, 1e-6)[..., None]
+    result = rgba.copy()
+    result[..., :3][hidden] = np.rint(filled[hidden]).astype(rgba.dtype)
+    return result

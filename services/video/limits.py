@@ -1,0 +1,59 @@
+"""How large a clip may be, and the checks that run before anything of it is decoded.
+
+The limits protect the service, not the method: frames are streamed, so length costs disk and time rather than
+memory.
+Must not know: how a file is decoded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.errors import BadVideo
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on one clip; inclusive.
+
+    Attributes:
+        max_pixels: pixels in a frame. DCI 4K with some room (4096x2304).
+        min_side: shortest side in pixels; below it no network of the chain has anything to look at.
+        max_frames: frames in the clip (200 s at 25 fps).
+        max_seconds: duration; catches files whose header promises hours before they are decoded.
+    """
+
+    max_pixels: int = 4096 * 2304
+    min_side: int = 16
+    max_frames: int = 5000
+    max_seconds: float = 1800.0
+
+
+LIMITS = Limits()
+
+
+def check_size(name: str, *, width: int, height: int, limits: Limits = LIMITS) -> None:
+    """Raise BadVideo when a frame of `name` is too large or too small."""
+    if width * height > limits.max_pixels:
+        raise BadVideo(
+            f"{name}: frames of {width}x{height} are larger than the limit of {limits.max_pixels} pixels (4096x2304);"
+            " scale the video down and send it again."
+        )
+    if min(width, height) < limits.min_side:
+        raise BadVideo(
+            f"{name}: frames of {width}x{height} are too small; the shorter side must be at least"
+            f" {limits.min_side} pixels."
+        )
+
+
+def check_length(name: str, *, frames: int = 0, seconds: float = 0.0, limits: Limits = LIMITS) -> None:
+    """Raise BadVideo when `name` has too many frames or lasts too long; 0 stands for unknown."""
+    if frames > limits.max_frames:
+        raise BadVideo(
+            f"{name}: more than {limits.max_frames} frames, which is the limit; cut the clip into shorter parts."
+        )
+    if seconds > limits.max_seconds:
+        raise BadVideo(
+            f"{name}: it lasts {seconds:.0f} s, more than the limit of {limits.max_seconds:.0f} s;"
+            " cut the clip into shorter parts."
+        )

@@ -1,0 +1,89 @@
+"""Stages that make real artifacts in no time, so that the orchestrator is tested for what it does itself.
+
+A job's seed chooses how its Casper stage behaves, so that a test can say so in the job and in no other place.
+Run as a program, this serves an orchestrator on these stages until it is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+from orchestrator.runners.local import LocalRunner
+from orchestrator.server import serving
+from orchestrator.settings import Settings
+from services.artifacts import Store
+from services.errors import BadVideo
+from services.stage import Stage, Work
+
+FAILS = 666
+"""Seed of a job whose Casper stage fails."""
+
+WAITS = 777
+"""Seed of a job whose Casper stage runs until somebody stops it."""
+
+TALKS = 888
+"""Seed of a job whose Casper stage reports progress a thousand times."""
+
+WAITS_FOR_FILE = 999
+"""Seed of a job whose Casper stage runs until a file called "go" lies in the store's folder."""
+
+
+class Toy(Stage):
+    """Writes its parameters as its output; `finish` writes a page and its inputs' addresses."""
+
+    version = 1
+
+    def __init__(self, name: str, folder: str) -> None:
+        self.name = name  # type: ignore[misc]
+        self._folder = folder
+
+    def run(self, work: Work) -> dict[str, Any]:
+        work.progress(1, 2, "frames")
+        if self.name == "ingest" and work.params["kind"] == "video" and work.inputs["upload"].read("data") == b"text":
+            raise BadVideo("clip.mp4 is not a video; send one.")
+        if self.name == "casper":
+            self._behave(work)
+        work.draft.put("params.json", repr(dict(work.params)).encode())
+        if self.name == "finish":
+            work.draft.put("index.html", b"<html>page</html>")
+            work.draft.put("empty.txt", b"")
+            for label in work.params["layers"]:
+                work.draft.put(f"layers/{label}/00000.png", label.encode() * 1000)
+        work.progress(2, 2, "frames")
+        return {"frames": 3, "width": 8, "height": 6, "recomposition_psnr": 40.0}
+
+    def _behave(self, work: Work) -> None:
+        seed = work.params["seed"]
+        if seed == FAILS:
+            raise BadVideo("the clip is too strange; send another.")
+        if seed == TALKS:
+            for i in range(1000):
+                work.progress(i, 1000, "denoising")
+        while seed == WAITS or (seed == WAITS_FOR_FILE and not _exists(self._folder)):
+            work.check()
+            time.sleep(0.01)
+
+
+def _exists(folder: str) -> bool:
+    from pathlib import Path
+
+    return (Path(folder) / "go").exists()
+
+
+def runner(store: str) -> LocalRunner:
+    """A runner on toy stages."""
+    return LocalRunner(Store(store), factory=lambda name: Toy(name, store))
+
+
+async def _main(store: str, database_url: str) -> None:
+    settings = Settings(store=store, database_url=database_url, port=0, metrics_port=0)
+    async with serving(settings, runner(store)) as server:
+        print(server.address, flush=True)
+        await asyncio.get_running_loop().create_future()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1], sys.argv[2]))
