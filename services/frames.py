@@ -20,7 +20,7 @@ def chunk_ranges(array: Any) -> Iterator[tuple[int, int]]:
 def to_float(frames: NDArray[Any]) -> NDArray[np.float32]:
     """uint8 or uint16 frames as float32 0..1; float frames as they are."""
     if np.issubdtype(frames.dtype, np.integer):
-        return frames.astype(np.float32) / np.iinfo(frames.dtype).max
+        return np.asarray(frames / np.float32(np.iinfo(frames.dtype).max), np.float32)
     return frames.astype(np.float32)
 
 
@@ -28,7 +28,7 @@ def to_bytes(frames: NDArray[Any]) -> NDArray[np.uint8]:
     """Any frames as uint8."""
     if frames.dtype == np.uint8:
         return np.asarray(frames, np.uint8)
-    return np.clip(to_float(frames) * 255 + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(to_float(frames) * 255 + 0.5, 0, 255), np.uint8)
 
 
 def resized(frames: NDArray[Any], height: int, width: int) -> NDArray[Any]:

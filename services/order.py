@@ -36,6 +36,8 @@ def per_frame(
     Returns [T, N] indices of objects; each row is a permutation. With nothing to tell objects apart, job order.
     """
     frames, objects = depth.shape
+    if not frames:
+        return np.zeros((0, objects), dtype=np.int64)
     score = scores(depth, evidence, enough=enough)
     confidence = np.zeros((frames, objects, objects))
     for i in range(objects):
@@ -44,7 +46,7 @@ def per_frame(
             sure = _agreement(score[:, i, j], front)
             confidence[:, i, j] = np.where(front, sure, 0.0)
             confidence[:, j, i] = np.where(front, 0.0, sure)
-    return np.stack([merge(frame) for frame in confidence]) if frames else np.zeros((0, objects), dtype=np.int64)
+    return np.stack([merge(frame) for frame in confidence])
 
 
 def scores(depth: NDArray[np.floating], evidence: NDArray[np.number], *, enough: float) -> Floats:

@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader
 from services.casper.network import CompactCasper, stack_conditions
 from services.casper.schedule import add_noise
 from training.casper_data import CasperSamples
+from training.depth import compact_depth
+from training.ssr import guided_upscaler
 from training.trainer import Batch, Recipe
 
 
@@ -31,7 +33,9 @@ def casper_loss(network: nn.Module, batch: Batch, generator: torch.Generator) ->
     conditions = stack_conditions(batch["video"], batch["trimask"], batch["plate"], batch["seen"])
     clean = network(add_noise(target, noise, t), conditions, t)
     error = clean - target
-    weight = 0.3 + 2.0 * batch["changed"]
+    # Effects lie where the trimask is unsure: fewer pixels than the objects, and the harder half of the task.
+    effects = batch["changed"] * (batch["trimask"] == 0.5)
+    weight = 0.3 + 2.0 * batch["changed"] + 3.0 * effects
     return torch.mean(weight * (error.abs() + error.square()))
 
 
@@ -39,4 +43,8 @@ def compact_casper() -> Recipe:
     return Recipe(build=CompactCasper, batches=_casper_batches, loss=casper_loss)
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"compact-casper": compact_casper}
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "compact-casper": compact_casper,
+    "compact-ssr": guided_upscaler,
+    "compact-depth": compact_depth,
+}

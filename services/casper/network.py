@@ -2,7 +2,8 @@
 
 Pixel space at the paper's base resolution (section 3.1: short side 128), the paper's conditions (unmasked video and
 trimask, section 3.2) plus the plate of `plate.py`. The network says for every pixel how much of the answer is the input,
-how much is the plate and how much it paints itself: copying is then exact, and capacity goes to what is new.
+the plate, its own paint, or the input under other light: copying is then exact, lifting a shadow keeps the ground's
+texture, and capacity goes to what is new.
 
 Tensors are [B, C, T, H, W], H and W multiples of 16, values in [-1, 1].
 """
@@ -98,8 +99,8 @@ class CompactCasper(nn.Module):
         self.up_c = Block(d + c, c, time)
         self.up_b = Block(c + b, b, time)
         self.up_a = Block(b + a, a, time)
-        # per pixel: painted RGB, and three logits (input, plate, painted)
-        self.head = nn.Conv2d(a, 4 * 6, 3, padding=1)
+        # per pixel: painted RGB, relighting RGB, and four logits (input, plate, painted, relit input)
+        self.head = nn.Conv2d(a, 4 * 10, 3, padding=1)
 
     def forward(self, noisy: Tensor, conditions: Tensor, t: Tensor) -> Tensor:
         """noisy: [B, 3, T, H, W]; conditions: [B, 8, T, H, W] (`stack_conditions`); t: [B] in 0..1. Returns x0."""
@@ -121,9 +122,11 @@ class CompactCasper(nn.Module):
         out = F.pixel_shuffle(self.head(F.silu(a)), 2).float()
         out = rearrange(out, "(b t) c h w -> b c t h w", t=frames)
         video, plate = conditions[:, 0:3].float(), conditions[:, 4:7].float()
-        shares = torch.softmax(out[:, 3:6], dim=1)
-        painted = torch.tanh(out[:, :3])
-        return shares[:, 0:1] * video + shares[:, 1:2] * plate + shares[:, 2:3] * painted
+        painted = torch.tanh(out[:, 0:3])
+        relit = ((video + 1) * torch.exp(2 * torch.tanh(out[:, 3:6])) - 1).clamp(-1, 1)
+        shares = torch.softmax(out[:, 6:10], dim=1)
+        sources = (video, plate, painted, relit)
+        return torch.stack([shares[:, i : i + 1] * source for i, source in enumerate(sources)]).sum(dim=0)
 
 
 def stack_conditions(video: Tensor, trimask: Tensor, plate: Tensor, seen: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from services.video.audio import Track
 from services.video.source import open_container
 from services.video.timing import Timeline
+from services.video.webm import set_pixel_aspect
 
 Family = Literal["webm", "prores"]
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -62,6 +63,8 @@ class Movie:
     def __init__(self, path: Path, form: Form, *, family: Family, alpha: bool, sound: Path | None = None) -> None:
         """sound: a Matroska file whose audio goes into the file too, re-coded only where the format demands it."""
         self._form = form
+        self._path = path
+        self._family = family
         self._pixels = _PIXELS[family, alpha]
         self._index = 0
         self._closing = contextlib.ExitStack()
@@ -101,6 +104,9 @@ class Movie:
         if self._sound is not None:
             self._sound.until(None)
         self._closing.close()
+        form = self._form
+        if self._family == "webm" and form.sample_aspect_ratio != 1:
+            set_pixel_aspect(self._path, form.sample_aspect_ratio, width=form.width, height=form.height)
 
     @property
     def _matrix(self) -> int:

@@ -1,0 +1,101 @@
+"""Jobs and their events as protobuf messages: the server's half of the conversions.
+
+Must not know: what any of it is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import status_pb2
+
+from orchestrator.api import omnimatte_pb2 as pb
+from orchestrator.api.specs import spec_to_message
+from orchestrator.api.status import to_status
+from orchestrator.db import Event, Job
+from orchestrator.execute import NodeState
+from services.artifacts import Artifact
+from services.errors import NotFound, decode
+
+
+def job_name(job: str) -> str:
+    return f"jobs/{job}"
+
+
+def job_id(name: str) -> str:
+    """The id in the resource name "jobs/{id}". Raises NotFound for another text."""
+    collection, _, job = name.partition("/")
+    if collection != "jobs" or not job or "/" in job:
+        raise NotFound(f'{name!r} names no job; names look like "jobs/0193f5".', field="name")
+    return job
+
+
+def job_to_message(job: Job, *, result: Artifact | None = None) -> pb.Job:
+    """`result`: the job's deliverables; None leaves the result out."""
+    message = pb.Job(
+        name=job_name(job.id),
+        spec=spec_to_message(job.spec),
+        state=job.state.name,
+        spec_digest=job.spec_digest,
+        sequence=job.sequence,
+        create_time=_timestamp(job.created),
+    )
+    if job.started:
+        message.start_time.CopyFrom(_timestamp(job.started))
+    if job.ended:
+        message.end_time.CopyFrom(_timestamp(job.ended))
+    if job.error:
+        message.error.CopyFrom(_error(job.error))
+    if result is not None:
+        message.result.CopyFrom(_result(result))
+    return message
+
+
+def _result(artifact: Artifact) -> pb.JobResult:
+    meta = artifact.meta
+    files = sorted(artifact.manifest.files.items())
+    return pb.JobResult(
+        files=[pb.ResultFile(path=path, size_bytes=size) for path, size in files],
+        recomposition_psnr=float(meta.get("recomposition_psnr", 0.0)),
+        frames=int(meta.get("frames", 0)),
+        width=int(meta.get("width", 0)),
+        height=int(meta.get("height", 0)),
+        address=artifact.address,
+    )
+
+
+def event_to_message(event: Event, job: pb.Job | None) -> pb.JobEvent:
+    """`job`: the job as it was at the event; None unless the event is about the job itself."""
+    message = pb.JobEvent(sequence=event.sequence, time=_timestamp(event.time))
+    if job is not None:
+        message.job.CopyFrom(job)
+    else:
+        message.progress.CopyFrom(_progress(event.body["node"]))
+    return message
+
+
+def _progress(node: Mapping[str, Any]) -> pb.StageProgress:
+    message = pb.StageProgress(
+        stage=node["stage"],
+        subject=node["node"],
+        state=NodeState(node["state"]).name,
+        done=node["done"],
+        total=node["total"],
+        note=node["note"],
+    )
+    message.elapsed.FromNanoseconds(round(node["seconds"] * 1e9))
+    if node["error"]:
+        message.error.CopyFrom(_error(node["error"]))
+    return message
+
+
+def _error(text: str) -> status_pb2.Status:
+    return to_status(decode(text))
+
+
+def _timestamp(seconds: float) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromNanoseconds(round(seconds * 1e9))
+    return stamp

@@ -1,0 +1,129 @@
+"""The gRPC face of `orchestrator.jobs.Jobs`: converts, delegates, and answers errors in one way.
+
+Must not know: anything that a test would want to check without a network.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf import empty_pb2
+
+from orchestrator.api import convert, omnimatte_pb2_grpc
+from orchestrator.api import omnimatte_pb2 as pb
+from orchestrator.api.convert import job_id
+from orchestrator.api.specs import spec_to_dict
+from orchestrator.api.status import abort
+from orchestrator.db import Job
+from orchestrator.jobs import Jobs
+from services.errors import BadInput, Cancelled, OmnimatteError, from_exception
+
+_log = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+A = TypeVar("A")
+B = TypeVar("B")
+
+Unary = Callable[["Servicer", A, Context], Awaitable[B]]
+Streaming = Callable[["Servicer", A, Context], AsyncIterator[B]]
+
+
+def _answering(method: Unary[A, B]) -> Unary[A, B]:
+    @functools.wraps(method)
+    async def wrapped(self: Servicer, request: A, context: Context) -> B:
+        try:
+            return await method(self, request, context)
+        except Exception as error:
+            await _abort(context, error, method.__name__)
+            raise
+
+    return wrapped
+
+
+def _streaming(method: Streaming[A, B]) -> Streaming[A, B]:
+    @functools.wraps(method)
+    async def wrapped(self: Servicer, request: A, context: Context) -> AsyncIterator[B]:
+        try:
+            async for answer in method(self, request, context):
+                yield answer
+        except Exception as error:
+            await _abort(context, error, method.__name__)
+            raise
+
+    return wrapped
+
+
+async def _abort(context: Context, error: Exception, call: str) -> None:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if not isinstance(error, OmnimatteError):
+        _log.exception("%s failed", call)
+    await abort(context, from_exception(error, doing=call))
+
+
+class Servicer(omnimatte_pb2_grpc.OmnimatteServicer):
+    """`omnimatte.v1.Omnimatte` over a `Jobs`."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    @_answering
+    async def Upload(self, request: AsyncIterator[pb.UploadRequest], context: Context) -> pb.UploadResponse:
+        requests = aiter(request)
+        first = await anext(requests, None)
+        if first is None:
+            raise BadInput("the upload has no message; send its filename and its bytes.", field="chunk")
+
+        async def chunks() -> AsyncIterator[bytes]:
+            message: pb.UploadRequest | None = first
+            while message is not None:
+                yield message.chunk
+                if message.finish_write:
+                    return
+                message = await anext(requests, None)
+            # A client that dies looks like one that is done: only its word makes the difference.
+            raise Cancelled("the upload ended before its last message (finish_write); send the file again.")
+
+        file, size = await self._jobs.upload(chunks(), filename=first.filename)
+        return pb.UploadResponse(file=pb.File(digest=file.digest, filename=file.filename), size_bytes=size)
+
+    @_answering
+    async def CreateJob(self, request: pb.CreateJobRequest, context: Context) -> pb.Job:
+        spec = spec_to_dict(request.job.spec)
+        return await self._message(await self._jobs.create(spec, request_id=request.request_id))
+
+    @_answering
+    async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.Job:
+        return await self._message(await self._jobs.get(job_id(request.name)))
+
+    @_answering
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
+        jobs, token = await self._jobs.page(size=request.page_size, token=request.page_token)
+        return pb.ListJobsResponse(jobs=[convert.job_to_message(job) for job in jobs], next_page_token=token)
+
+    @_streaming
+    async def WatchJob(self, request: pb.WatchJobRequest, context: Context) -> AsyncIterator[pb.JobEvent]:
+        async for event, job in self._jobs.watch(job_id(request.name), after=request.after_sequence):
+            told = await self._message(job) if "job" in event.body else None
+            yield convert.event_to_message(event, told)
+
+    @_answering
+    async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.Job:
+        return await self._message(await self._jobs.cancel(job_id(request.name)))
+
+    @_answering
+    async def DeleteJob(self, request: pb.DeleteJobRequest, context: Context) -> empty_pb2.Empty:
+        await self._jobs.delete(job_id(request.name))
+        return empty_pb2.Empty()
+
+    @_streaming
+    async def Download(self, request: pb.DownloadRequest, context: Context) -> AsyncIterator[pb.DownloadResponse]:
+        async for piece in self._jobs.files(job_id(request.name), request.paths):
+            yield pb.DownloadResponse(path=piece.path, size_bytes=piece.size, offset=piece.offset, chunk=piece.data)
+
+    async def _message(self, job: Job) -> pb.Job:
+        return convert.job_to_message(job, result=await self._jobs.result(job))

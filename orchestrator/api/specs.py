@@ -1,0 +1,77 @@
+"""Job specs as protobuf messages and back: the half of the conversions that the client needs too.
+
+Must not know: what any of it is for. Values are not checked here; orchestrator/spec.py does that for every client.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.api import omnimatte_pb2 as pb
+from orchestrator.spec import JobSpec
+
+
+def spec_to_dict(spec: pb.JobSpec) -> dict[str, Any]:
+    """A JobSpec message as the data that `orchestrator.spec.from_dict` checks."""
+    data: dict[str, Any] = {"objects": [_object_to_dict(item) for item in spec.objects]}
+    if spec.HasField("source"):
+        data["source"] = _file_to_dict(spec.source)
+    if spec.HasField("preserve"):
+        data["preserve"] = _file_to_dict(spec.preserve)
+    if spec.HasField("options"):
+        given = {descriptor.name: value for descriptor, value in spec.options.ListFields()}
+        data["options"] = given | ({"formats": list(given["formats"])} if "formats" in given else {})
+    return data
+
+
+def _file_to_dict(file: pb.File) -> dict[str, Any]:
+    return {"digest": file.digest, "filename": file.filename}
+
+
+def _object_to_dict(item: pb.Object) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "label": item.label,
+        "layer": not item.occluder,
+        "prompts": [_prompt_to_dict(prompt) for prompt in item.prompts],
+    }
+    if item.HasField("mask"):
+        data["mask"] = _file_to_dict(item.mask)
+    return data
+
+
+def _prompt_to_dict(prompt: pb.Prompt) -> dict[str, Any]:
+    data: dict[str, Any] = {"frame": prompt.frame, "positive": not prompt.negative}
+    if prompt.WhichOneof("place") == "box":
+        data["box"] = [prompt.box.x0, prompt.box.y0, prompt.box.x1, prompt.box.y1]
+    elif prompt.WhichOneof("place") == "point":
+        data["point"] = [prompt.point.x, prompt.point.y]
+    return data
+
+
+def spec_to_message(spec: JobSpec) -> pb.JobSpec:
+    """The inverse of `spec_to_dict` for a checked spec."""
+    message = pb.JobSpec(source=pb.File(digest=spec.source.digest, filename=spec.source.filename))
+    for item in spec.objects:
+        added = message.objects.add(label=item.label, occluder=not item.layer)
+        if item.mask is not None:
+            added.mask.digest, added.mask.filename = item.mask.digest, item.mask.filename
+        for prompt in item.prompts:
+            place = added.prompts.add(frame=prompt.frame, negative=not prompt.positive)
+            if prompt.box is not None:
+                place.box.x0, place.box.y0, place.box.x1, place.box.y1 = prompt.box
+            elif prompt.point is not None:
+                place.point.x, place.point.y = prompt.point
+    if spec.preserve is not None:
+        message.preserve.digest, message.preserve.filename = spec.preserve.digest, spec.preserve.filename
+    options = spec.options
+    message.options.CopyFrom(
+        pb.Options(
+            seed=options.seed,
+            profile=options.profile,
+            formats=options.formats,
+            steps=options.steps,
+            long_side=options.long_side,
+            schedule=options.schedule,
+        )
+    )
+    return message

@@ -1,0 +1,80 @@
+"""The errors of services/errors.py as gRPC statuses, and back.
+
+An error travels as a google.rpc.Status: its code, its sentence, a google.rpc.ErrorInfo with its reason, and a
+google.rpc.BadRequest when one field is to blame. So a client in any language can read it, and ours raises the same
+class.
+Must not know: which call failed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from services.errors import Cancelled, Internal, NotFound, OmnimatteError, Unavailable, tree
+
+DOMAIN = "omnimatte"
+
+
+def to_status(error: OmnimatteError) -> status_pb2.Status:
+    """`error` as it travels."""
+    info = error_details_pb2.ErrorInfo(
+        reason=error.reason, domain=DOMAIN, metadata={"retryable": str(error.retryable).lower()}
+    )
+    details = [_packed(info)]
+    if error.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
+        details.append(_packed(error_details_pb2.BadRequest(field_violations=[violation])))
+    return status_pb2.Status(code=code_pb2.Code.Value(error.status), message=error.message, details=details)
+
+
+def from_status(status: status_pb2.Status) -> OmnimatteError:
+    """The error that `to_status` was given; for a status without our details, the class that its code means."""
+    cls, field = _by_code(status.code), ""
+    for detail in status.details:
+        info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        if detail.Unpack(info) and info.domain == DOMAIN:
+            cls = tree().get(info.reason, cls)
+        elif detail.Unpack(request) and request.field_violations:
+            field = request.field_violations[0].field
+    return cls(status.message, field=field)
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: OmnimatteError) -> None:
+    """End the call of `context` with `error`. Raises what grpc.aio ends calls with."""
+    status = rpc_status.to_status(to_status(error))
+    await context.abort(status.code, status.details or "", status.trailing_metadata or ())
+
+
+def from_rpc(error: grpc.RpcError, *, address: str) -> OmnimatteError:
+    """What a failed call to the server at `address` means to its caller."""
+    assert isinstance(error, grpc.Call)
+    status = rpc_status.from_call(error)
+    if status is not None:
+        return from_status(status)
+    code, details = error.code(), error.details() or ""
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        return Unavailable(
+            f"the omnimatte server at {address} does not answer ({details}); check the address, and that it is up."
+        )
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return Unavailable(f"the server at {address} is no omnimatte server of this version ({details}).")
+    return _by_code(code.value[0])(f"the omnimatte server at {address} answered: {details}")
+
+
+def _by_code(code: int) -> type[OmnimatteError]:
+    return {
+        code_pb2.NOT_FOUND: NotFound,
+        code_pb2.CANCELLED: Cancelled,
+        code_pb2.UNAVAILABLE: Unavailable,
+    }.get(code_pb2.Code.ValueType(code), Internal)
+
+
+def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed

@@ -1,0 +1,205 @@
+"""The command `omnimatte`: reads arguments, calls what does the work, turns errors into one line and an exit status.
+
+    omnimatte decompose clip.mp4 --mask vase.mp4 --box cup:40,60,120,150@0 --out layers/
+    omnimatte up
+    omnimatte jobs list --server 127.0.0.1:8000
+
+Must not know: how anything is done. Heavy modules are imported by the command that needs them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from orchestrator.settings import Home
+from orchestrator.spec import FORMATS, PROFILES, SCHEDULES
+from orchestrator.wishes import ObjectWish, box_wish, mask_wish, merged, point_wish
+from services.errors import BadInput, BadOption, Cancelled, OmnimatteError
+
+DEFAULT_SERVER = "127.0.0.1:8000"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status (see services/errors.py)."""
+    try:
+        parsed = parser().parse_args(arguments)
+        return int(parsed.run(parsed) or 0)
+    except OmnimatteError as error:
+        return _ended(error)
+    except KeyboardInterrupt:
+        return _ended(Cancelled("stopped; run the same command again to resume from what is done."))
+    except BrokenPipeError:
+        return 0
+
+
+def _ended(error: OmnimatteError) -> int:
+    print(f"omnimatte: {' '.join(error.message.split())}", file=sys.stderr)
+    return error.exit_code
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadOption(f"{message}; see {self.prog} --help.")
+
+
+class _ObjectAction(argparse.Action):
+    """Collects objects of every kind in one list, in the order of the command line."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        kinds: dict[str, Callable[[str], ObjectWish]] = {
+            "--mask": mask_wish,
+            "--box": box_wish,
+            "--point": point_wish,
+            "--not-point": lambda text: point_wish(text, positive=False),
+        }
+        namespace.objects = [*namespace.objects, kinds[str(option)](values)]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    text = "Takes videos apart into a clean background and one layer per object."
+    root: argparse.ArgumentParser = _Parser(prog="omnimatte", description=text)
+    commands = root.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    _add_decompose(commands.add_parser("decompose", help="take one video apart", allow_abbrev=False))
+    _add_up(commands.add_parser("up", help="run the whole stack on this machine, in the foreground"))
+    _add_jobs(commands.add_parser("jobs", help="look after the jobs of a running server"))
+    return root
+
+
+def _add_decompose(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=_decompose, objects=[])
+    command.add_argument("video", type=Path, metavar="VIDEO", help="the clip")
+    objects = command.add_argument_group("objects", "at least one; their order is the order of the job")
+    for flag, form, text in (
+        ("--mask", "[LABEL=]PATH", "an object's masks: a video, a folder of images, or one image for all frames"),
+        ("--box", "LABEL:x0,y0,x1,y1[@frame]", "a box around the object in one frame (default: the first), in pixels"),
+        ("--point", "LABEL:x,y[@frame]", "a point on the object"),
+        ("--not-point", "LABEL:x,y[@frame]", "a point that is not on the object, beside its box or points"),
+    ):
+        objects.add_argument(flag, metavar=form, action=_ObjectAction, dest="objects", help=text)
+    objects.add_argument(
+        "--no-layer", metavar="LABEL", action="append", default=[], help="remove this object, but deliver no layer"
+    )
+    command.add_argument("--preserve", type=Path, metavar="PATH", help="mask of what no removal may change")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
+    command.add_argument("--force", action="store_true", help="replace DIR if it is there")
+    command.add_argument(
+        "--format", action="append", default=[], choices=FORMATS, dest="formats", help="repeatable; default: png"
+    )
+    command.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
+    command.add_argument("--steps", type=int, default=0, help="denoising steps (default: the profile's)")
+    command.add_argument("--long-side", type=int, default=0, help="most pixels along a layer (default: the profile's)")
+    command.add_argument("--profile", choices=PROFILES, default=PROFILES[0], help="set of models")
+    command.add_argument("--schedule", choices=SCHEDULES, default=SCHEDULES[0], help="how thoroughly to optimise")
+    command.add_argument("--server", metavar="HOST:PORT", default="", help="use this server instead of an own stack")
+    _add_home(command)
+
+
+def _add_up(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=_up)
+    command.add_argument("--port", type=_port, default=8000, help="of the gRPC API (default: 8000; 0: a free one)")
+    command.add_argument("--metrics-port", type=_port, default=8010, help="of Prometheus (default: 8010; 0: free)")
+    _add_home(command)
+
+
+def _add_jobs(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
+    for name, text in (
+        ("list", "all jobs, newest first"),
+        ("get", "one job as JSON"),
+        ("cancel", "ask a job to stop"),
+        ("delete", "forget a job that has ended"),
+        ("download", "fetch the results of a job that has succeeded"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.set_defaults(run=_jobs, action=name)
+        action.add_argument("--server", metavar="HOST:PORT", default=DEFAULT_SERVER, help=f"default: {DEFAULT_SERVER}")
+        if name != "list":
+            action.add_argument("job", metavar="JOB", help="its name, as list shows it")
+        if name == "download":
+            action.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
+
+
+def _add_home(command: argparse.ArgumentParser) -> None:
+    place = "$OMNIMATTE_HOME or ~/.local/share/omnimatte"
+    command.add_argument("--home", type=Path, metavar="DIR", help=f"the stack's folder (default: {place})")
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 0 to 65535")
+    return int(text)
+
+
+def _home(parsed: argparse.Namespace) -> Home:
+    return Home(parsed.home.expanduser().absolute()) if parsed.home else Home.default()
+
+
+def _decompose(parsed: argparse.Namespace) -> int:
+    from orchestrator.decompose import Wish, decompose
+
+    if not parsed.objects:
+        raise BadInput("no object is given; name at least one with --mask, --box or --point.")
+    options = {
+        "seed": parsed.seed,
+        "profile": parsed.profile,
+        "formats": parsed.formats or ["png"],
+        "steps": parsed.steps,
+        "long_side": parsed.long_side,
+        "schedule": parsed.schedule,
+    }
+    wish = Wish(
+        video=parsed.video,
+        objects=tuple(merged(parsed.objects, without_layer=parsed.no_layer)),
+        out=parsed.out,
+        preserve=parsed.preserve,
+        options=options,
+        server=parsed.server,
+        home=_home(parsed),
+        force=parsed.force,
+    )
+    out = decompose(wish)
+    print(out / "index.html")
+    return 0
+
+
+def _up(parsed: argparse.Namespace) -> int:
+    from orchestrator.up import up
+
+    return up(_home(parsed), port=parsed.port, metrics_port=parsed.metrics_port)
+
+
+def _jobs(parsed: argparse.Namespace) -> int:
+    from google.protobuf.json_format import MessageToDict
+
+    from orchestrator.api import omnimatte_pb2 as pb
+    from orchestrator.client import Client
+
+    with Client(parsed.server) as client:
+        if parsed.action == "list":
+            for job in client.list():
+                created = job.create_time.ToDatetime().isoformat(sep=" ", timespec="seconds")
+                labels = ",".join(item.label for item in job.spec.objects)
+                print(f"{job.name}  {pb.Job.State.Name(job.state):10}  {created}  {job.spec.source.filename}  {labels}")
+            return 0
+        name = parsed.job if parsed.job.startswith("jobs/") else f"jobs/{parsed.job}"
+        if parsed.action == "delete":
+            client.delete(name)
+        elif parsed.action == "download":
+            client.download(name, parsed.out)
+            print(parsed.out / "index.html")
+        else:
+            job = client.get(name) if parsed.action == "get" else client.cancel(name)
+            print(json.dumps(MessageToDict(job, preserving_proto_field_name=True), indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""Runs a plan: each node as soon as its inputs exist, all of them or none.
+
+The first failure cancels every other node, and so does a cancellation from outside. Nothing is remembered here: a node
+that was done before answers at once from the artifact store, so running a plan again is how a job is resumed.
+Must not know: how a stage is reached (that is the runner's), jobs, databases, or gRPC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.plan import Node
+from orchestrator.runners.base import Runner
+from services.errors import Cancelled, OmnimatteError, encode, from_exception
+from services.stage import Progress, Result
+
+
+class NodeState(StrEnum):
+    """`CACHED` is `DONE` without work: the artifact was there."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    CACHED = "cached"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class NodeEvent:
+    """Something happened to a node.
+
+    Attributes:
+        node: its id, "casper/vase".
+        stage: the stage it runs.
+        state: what it is now. Progress comes as RUNNING with `total` > 0.
+        done, total, note: the latest progress.
+        seconds: wall time that the stage took; for CACHED, what it took when it was made.
+        error: `services.errors.encode` text of FAILED.
+    """
+
+    node: str
+    stage: str
+    state: NodeState
+    done: int = 0
+    total: int = 0
+    note: str = ""
+    seconds: float = 0.0
+    error: str = ""
+
+
+class Slots:
+    """How many stages may be under way at once, over all jobs of this process.
+
+    What does not fit waits here, where it can be seen and cancelled, and not in the stage servers' queues.
+    """
+
+    def __init__(self, *, total: int, limits: Mapping[str, int] | None = None) -> None:
+        """`total` stages of all kinds, and of each kind what `limits` says, or one."""
+        self._total = asyncio.Semaphore(total)
+        self._limits = dict(limits or {})
+        self._stages: dict[str, asyncio.Semaphore] = {}
+
+    @contextlib.asynccontextmanager
+    async def taken(self, stage: str) -> AsyncIterator[None]:
+        # The stage's own slot first: a node that waits for its stage must not hold back the others.
+        own = self._stages.setdefault(stage, asyncio.Semaphore(self._limits.get(stage, 1)))
+        async with own, self._total:
+            yield
+
+
+async def execute(
+    nodes: Sequence[Node], runner: Runner, slots: Slots, *, on_event: Callable[[NodeEvent], None]
+) -> dict[str, Result]:
+    """The result of every node, by its id.
+
+    `on_event` is called in this event loop and must not block.
+
+    Raises:
+        OmnimatteError: of the node that failed first; all others have been cancelled by then.
+    """
+    for node in nodes:
+        on_event(NodeEvent(node.id, node.stage, NodeState.QUEUED))
+    tasks: dict[str, asyncio.Task[Result]] = {}
+    for node in nodes:
+        needed = {name: tasks[name] for name in node.needs}
+        tasks[node.id] = asyncio.create_task(_run(node, needed, runner, slots, on_event), name=node.id)
+    try:
+        done, _ = await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        await _stop(tasks.values())
+    _raise_first(done)
+    return {name: task.result() for name, task in tasks.items()}
+
+
+async def _run(
+    node: Node,
+    needed: Mapping[str, asyncio.Task[Result]],
+    runner: Runner,
+    slots: Slots,
+    on_event: Callable[[NodeEvent], None],
+) -> Result:
+    # wait() and not gather(): cancelling this node must leave the nodes it waits for alone.
+    if needed:
+        done, _ = await asyncio.wait(needed.values(), return_when=asyncio.FIRST_EXCEPTION)
+        if any(task.cancelled() or task.exception() for task in done):
+            raise asyncio.CancelledError
+    request = node.request({name: task.result().address for name, task in needed.items()})
+    reporter = _Reporter(node, on_event)
+    try:
+        async with slots.taken(node.stage):
+            reporter.state(NodeState.RUNNING)
+            result = await runner.run(request, on_progress=reporter.progress)
+    except asyncio.CancelledError:
+        reporter.state(NodeState.CANCELLED)
+        raise
+    except Exception as error:
+        failure = from_exception(error, doing=node.id)
+        reporter.state(NodeState.FAILED, error=encode(failure))
+        raise failure from error
+    reporter.state(NodeState.CACHED if result.cached else NodeState.DONE, seconds=result.seconds)
+    return result
+
+
+class _Reporter:
+    """Turns what happens to one node into events."""
+
+    def __init__(self, node: Node, on_event: Callable[[NodeEvent], None]) -> None:
+        self._node = node
+        self._on_event = on_event
+        self._started = time.monotonic()
+        self._last = Progress(0, 0)
+
+    def progress(self, progress: Progress) -> None:
+        self._last = progress
+        self._emit(NodeState.RUNNING, time.monotonic() - self._started, "")
+
+    def state(self, state: NodeState, *, seconds: float = 0.0, error: str = "") -> None:
+        if state is NodeState.RUNNING:
+            self._started = time.monotonic()
+        self._emit(state, seconds, error)
+
+    def _emit(self, state: NodeState, seconds: float, error: str) -> None:
+        node, last = self._node, self._last
+        self._on_event(
+            NodeEvent(node.id, node.stage, state, last.done, last.total, last.note, round(seconds, 3), error)
+        )
+
+
+async def _stop(tasks: Iterable[asyncio.Task[Result]]) -> None:
+    """Cancel what still runs and wait until it has stopped."""
+    pending = [task for task in tasks if not task.done()]
+    for task in pending:
+        task.cancel()
+    if pending:
+        await asyncio.wait(pending)
+
+
+def _raise_first(done: set[asyncio.Task[Result]]) -> None:
+    errors = [task.exception() for task in done if not task.cancelled()]
+    failures = [error for error in errors if isinstance(error, OmnimatteError)]
+    # A stage that answers "cancelled" beside a real failure is only its echo.
+    failures.sort(key=lambda error: isinstance(error, Cancelled))
+    if failures:
+        raise failures[0]
+    if any(task.cancelled() for task in done):
+        raise Cancelled("the job was cancelled; create it again to resume from what is done.")

@@ -1,0 +1,256 @@
+"""Everything that the API can do, without the API: uploads, jobs, their events and their files.
+
+A servicer only converts and delegates to this. Must not know: gRPC, protobuf, or how jobs are run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from orchestrator.db import Database, Event, Job, JobState
+from orchestrator.journal import Bell, follow
+from orchestrator.metrics import Metrics
+from orchestrator.spec import File, JobSpec, from_dict
+from orchestrator.streams import pulled, pump
+from services.artifacts import Artifact, Store
+from services.errors import BadInput, BadOption, Conflict, Internal, NotFound, encode
+
+_DEFAULT_PAGE, _MAX_PAGE = 50, 200
+_MAX_REQUEST_ID = 128
+
+
+class Queue(Protocol):
+    """What runs jobs durably; see orchestrator/workflow.py."""
+
+    async def enqueue(self, job: str) -> None: ...
+    async def cancel(self, job: str) -> None: ...
+    async def forget(self, job: str) -> None: ...
+    async def abandoned(self, job: str) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a result file: `data` is at `offset` in the file `path` of `size` bytes."""
+
+    path: str
+    size: int
+    offset: int
+    data: bytes
+
+
+class Jobs:
+    """The service. Its methods raise the classes of services/errors.py."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        bell: Bell,
+        store: Store,
+        queue: Queue,
+        metrics: Metrics,
+        max_upload_bytes: int,
+    ) -> None:
+        self._database = database
+        self._bell = bell
+        self._store = store
+        self._queue = queue
+        self._metrics = metrics
+        self._max_upload_bytes = max_upload_bytes
+
+    async def upload(self, chunks: AsyncIterator[bytes], *, filename: str) -> tuple[File, int]:
+        """Store a file; returns it and its size.
+
+        Raises:
+            BadInput: it is empty or too large; OutOfSpace: the store is full. Nothing of it stays then.
+        """
+        counted = self._counted(chunks, filename)
+        first = await anext(counted, b"")
+        if not first:
+            raise BadInput(f"{filename or 'the upload'} is empty; send a file with content.", field="chunk")
+
+        def store(pieces: Iterator[bytes]) -> Artifact:
+            return self._store.upload(pieces, filename=filename)
+
+        artifact = await pump(counted, store, first=first, doing=f"storing {filename or 'the upload'}")
+        size = artifact.manifest.files["data"]
+        self._metrics.uploaded(size)
+        return File(digest=artifact.address, filename=filename), size
+
+    async def _counted(self, chunks: AsyncIterator[bytes], filename: str) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > self._max_upload_bytes:
+                raise BadInput(
+                    f"{filename or 'the upload'} is larger than this server's limit of "
+                    f"{self._max_upload_bytes / 1e6:g} MB; send a shorter or more compressed clip.",
+                    field="chunk",
+                )
+            if chunk:
+                yield chunk
+
+    async def create(self, spec: Mapping[str, Any], *, request_id: str = "") -> Job:
+        """Check a job and queue it; the same `request_id` with the same spec answers with the first one's job.
+
+        Raises:
+            BadInput, NotFound (an upload is not there), AlreadyExists (request_id was used for another spec).
+        """
+        if len(request_id) > _MAX_REQUEST_ID:
+            raise BadInput(f"request_id is longer than {_MAX_REQUEST_ID} characters; shorten it.", field="request_id")
+        checked = from_dict(spec)
+        for path, file in _uploads(checked):
+            await self._require_upload(path, file)
+        job, created = await asyncio.to_thread(self._database.create, checked, request_id=request_id)
+        if created or job.state is JobState.QUEUED:
+            await self._queue.enqueue(job.id)
+        return job
+
+    async def _require_upload(self, path: str, file: File) -> None:
+        found = await asyncio.to_thread(self._store.find, file.digest)
+        # Only uploads: the address of some stage's output must not open it to whoever guesses it.
+        if found is None or found.manifest.stage != "upload":
+            raise NotFound(
+                f"{path}: there is no upload {file.digest[:12]} {file.filename}".rstrip() + "; upload the file first.",
+                field=f"{path}.digest",
+            )
+
+    async def get(self, job: str) -> Job:
+        return await asyncio.to_thread(self._database.get, job)
+
+    async def page(self, *, size: int = 0, token: str = "") -> tuple[list[Job], str]:
+        """A page of jobs, newest first, and the token of the next one ("" if there is none)."""
+        if size < 0:
+            raise BadOption(f"page_size is {size}; give 0 (for {_DEFAULT_PAGE}) or more.", field="page_size")
+        size = min(size or _DEFAULT_PAGE, _MAX_PAGE)
+        jobs = await asyncio.to_thread(self._database.page, size=size + 1, before=_token_id(token))
+        more = len(jobs) > size
+        return jobs[:size], _token(jobs[size - 1].id) if more else ""
+
+    async def watch(self, job: str, *, after: int = 0) -> AsyncIterator[tuple[Event, Job]]:
+        """The job's events after sequence number `after` until it ends, each with the job as it was then."""
+        record = replace(await self.get(job), state=JobState.QUEUED, error="", result="")
+        async for event in follow(self._database, self._bell, job, after=after):
+            if "job" in event.body:
+                record = _at(await self.get(job), event)
+            yield event, record
+
+    async def cancel(self, job: str) -> Job:
+        """Ask the job to stop. Raises Conflict if it has ended."""
+        for to, among in ((JobState.CANCELLED, JobState.QUEUED), (JobState.CANCELLING, JobState.RUNNING)):
+            if await asyncio.to_thread(self._database.advance, job, to, among=[among]):
+                self._bell.ring(job)
+                await self._queue.cancel(job)
+                break
+        record = await self.get(job)
+        if record.state.final and record.state is not JobState.CANCELLED:
+            raise Conflict(f"job {job} has {record.state.value} already; there is nothing to cancel.", field="name")
+        return record
+
+    async def delete(self, job: str) -> None:
+        """Forget a job that has ended, and its deliverables unless another job has the same. Raises Conflict."""
+        record = await self.get(job)
+        if not record.state.final:
+            raise Conflict(f"job {job} is {record.state.value}; cancel it, then delete it.", field="name")
+        await self._queue.forget(job)
+        await asyncio.to_thread(self._database.delete, job)
+        if record.result and not await asyncio.to_thread(self._database.shares_result, record.result):
+            await asyncio.to_thread(self._store.delete, record.result)
+
+    async def result(self, job: Job) -> Artifact | None:
+        """The deliverables of a succeeded job, None for another."""
+        return await asyncio.to_thread(self._store.get, job.result) if job.result else None
+
+    async def files(self, job: str, paths: Sequence[str] = ()) -> AsyncIterator[Piece]:
+        """The job's files, or those of them that `paths` names, piece by piece.
+
+        Raises:
+            Conflict: the job has not succeeded; NotFound: it has no such file.
+        """
+        record = await self.get(job)
+        artifact = await self.result(record)
+        if artifact is None:
+            raise Conflict(f"job {job} is {record.state.value}; only a job that has succeeded has files.", field="name")
+        sizes = artifact.manifest.files
+        for path in paths:
+            if path not in sizes:
+                raise NotFound(f"job {job} has no file {path!r}; GetJob lists its files.", field="paths")
+        for path in paths or sorted(sizes):
+            async for piece in _pieces(artifact, path):
+                yield piece
+
+    async def abandon(self) -> None:
+        """End as cancelled what an earlier process left unfinished. Call it before the queue runs."""
+        for job in await asyncio.to_thread(self._database.unfinished):
+            await self._force(job, JobState.CANCELLED)
+
+    async def settle(self) -> None:
+        """Look after the jobs that an earlier process left unfinished and the queue alone does not. Call it once the
+        queue runs."""
+        for job in await asyncio.to_thread(self._database.unfinished):
+            if job.state is JobState.CANCELLING and await self._queue.abandoned(job.id):
+                await self._force(job, JobState.CANCELLED)
+            elif job.state is JobState.QUEUED:
+                # It may have died between recording the job and queueing it.
+                await self._queue.enqueue(job.id)
+            elif await self._queue.abandoned(job.id):
+                error = Internal(f"job {job.id} was interrupted too often to be resumed; create it again.")
+                await self._force(job, JobState.FAILED, error=encode(error))
+
+    async def _force(self, job: Job, to: JobState, *, error: str = "") -> None:
+        among = [state for state in JobState if not state.final]
+        await asyncio.to_thread(self._database.advance, job.id, to, among=among, error=error)
+        self._bell.ring(job.id)
+
+
+def _uploads(spec: JobSpec) -> Iterator[tuple[str, File]]:
+    yield "source", spec.source
+    for i, item in enumerate(spec.objects):
+        if item.mask is not None:
+            yield f"objects[{i}].mask", item.mask
+    if spec.preserve is not None:
+        yield "preserve", spec.preserve
+
+
+async def _pieces(artifact: Artifact, path: str) -> AsyncIterator[Piece]:
+    size, offset = artifact.manifest.files[path], 0
+    async for data in pulled(artifact.chunks(path)):
+        yield Piece(path, size, offset, data)
+        offset += len(data)
+    if size == 0:
+        yield Piece(path, 0, 0, b"")
+
+
+def _at(job: Job, event: Event) -> Job:
+    """The job as it was when `event` told of its state."""
+    told = event.body["job"]
+    state = JobState(told["state"])
+    started = job.started if state is not JobState.QUEUED else 0.0
+    return replace(
+        job,
+        state=state,
+        error=told.get("error", ""),
+        result=told.get("result", ""),
+        started=started,
+        ended=event.time if state.final else 0.0,
+        sequence=event.sequence,
+    )
+
+
+def _token(job: str) -> str:
+    return base64.urlsafe_b64encode(job.encode()).decode().rstrip("=")
+
+
+def _token_id(token: str) -> str:
+    try:
+        return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError) as error:
+        raise BadOption(
+            "page_token is not one that this server gave; leave it empty to begin at the first page.",
+            field="page_token",
+        ) from error

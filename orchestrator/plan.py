@@ -1,0 +1,219 @@
+"""The chain of stages as a pure function of the job spec.
+
+    ingest -> sam2 / ingest(mask) -> casper x (N+1, same seed) -> ssr x (N+1) -> omnimatte x N -> finish
+                                  `-> depth ----------------------------------------------------^
+
+N counts the objects whose layer is asked for. When the job has one object, the input video itself shows it alone
+(paper, section 3.2), so only the background run is made. Nothing of a job's identity enters a request, so that two jobs
+that share a stage share its artifact.
+Must not know: how nodes are run, and anything about pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.spec import JobSpec, Object, Options
+from services.stage import Request
+
+# Casper's steps and the working resolution where the job does not choose: (steps, long side).
+_PROFILE_DEFAULTS = {"compact": (4, 640), "production": (50, 1024)}
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An input that a user sent; `address` is the artifact's."""
+
+    address: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """An input that the node `node` makes."""
+
+    node: str
+
+
+Ref = Upload | Output
+
+
+@dataclass(frozen=True)
+class Node:
+    """One stage request whose inputs may not exist yet.
+
+    Attributes:
+        id: unique in the plan, and what a user reads: "casper/vase".
+        stage: the stage to run.
+        params: its parameters, JSON.
+        inputs: name of the input -> where it comes from.
+    """
+
+    id: str
+    stage: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Ref] = field(default_factory=dict)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The nodes that must be done before this one."""
+        return tuple(ref.node for ref in self.inputs.values() if isinstance(ref, Output))
+
+    def request(self, outputs: Mapping[str, str]) -> Request:
+        """The stage request, given the address of every node in `needs`."""
+        inputs = {
+            name: ref.address if isinstance(ref, Upload) else outputs[ref.node] for name, ref in self.inputs.items()
+        }
+        return Request(stage=self.stage, params=self.params, inputs=inputs, subject=self.id)
+
+
+def plan(spec: JobSpec) -> tuple[Node, ...]:
+    """The job's nodes, each after the nodes that it needs; the last one makes the deliverables."""
+    sources = _sources(spec)
+    tracks = _tracks(spec)
+    layers = [item for item in spec.objects if item.layer]
+    alone = len(spec.objects) == 1
+    keeps: dict[str, list[str]] = {"background": []}
+    if not alone:
+        keeps |= {item.label: [item.label] for item in layers}
+    return (
+        *sources,
+        *(_casper(spec, name, keep, tracks) for name, keep in keeps.items()),
+        _depth(spec, tracks),
+        *(_ssr(spec, name, keep, tracks) for name, keep in keeps.items()),
+        *(_omnimatte(spec, item.label, tracks, alone=alone) for item in layers),
+        _finish(spec, [item.label for item in layers], tracks),
+    )
+
+
+def steps_of(options: Options) -> int:
+    """Casper's denoising steps: the job's choice, or its profile's."""
+    return options.steps or _PROFILE_DEFAULTS[options.profile][0]
+
+
+def long_side_of(options: Options) -> int:
+    """The most pixels along a layer's longer side: the job's choice, or its profile's."""
+    return options.long_side or _PROFILE_DEFAULTS[options.profile][1]
+
+
+_VIDEO = Output("ingest")
+
+
+@dataclass(frozen=True)
+class _Tracks:
+    """How stages find the object masks: the `objects` parameter, and the inputs that it names."""
+
+    objects: list[dict[str, Any]]
+    inputs: dict[str, Ref]
+
+
+def _sources(spec: JobSpec) -> list[Node]:
+    nodes = [Node("ingest", "ingest", {"kind": "video"}, {"upload": Upload(spec.source.digest)})]
+    nodes += [_ingest_mask(f"mask/{item.label}", item.label, item.mask.digest) for item in spec.objects if item.mask]
+    if spec.preserve is not None:
+        nodes.append(_ingest_mask("preserve", "preserve", spec.preserve.digest))
+    prompted = _prompted(spec)
+    if prompted:
+        prompts = [_prompt(item.label, prompt) for item in prompted for prompt in item.prompts]
+        params = {"prompts": prompts, "labels": [item.label for item in prompted]}
+        nodes.append(Node("sam2", "sam2", params, {"video": _VIDEO}))
+    return nodes
+
+
+def _ingest_mask(node: str, label: str, address: str) -> Node:
+    return Node(node, "ingest", {"kind": "mask", "label": label}, {"upload": Upload(address), "video": _VIDEO})
+
+
+def _prompted(spec: JobSpec) -> list[Object]:
+    return [item for item in spec.objects if item.mask is None]
+
+
+def _prompt(label: str, prompt: Any) -> dict[str, Any]:
+    place = {"box": list(prompt.box)} if prompt.box else {"point": list(prompt.point)}
+    return {"object": label, "frame": prompt.frame, **place, "positive": prompt.positive}
+
+
+def _tracks(spec: JobSpec) -> _Tracks:
+    channels = {item.label: i for i, item in enumerate(_prompted(spec))}
+    objects: list[dict[str, Any]] = []
+    inputs: dict[str, Ref] = {}
+    for item in spec.objects:
+        name = f"mask/{item.label}" if item.mask else "sam2"
+        objects.append({"label": item.label, "input": name, "channel": channels.get(item.label, 0)})
+        inputs[name] = Output(name)
+    return _Tracks(objects, inputs)
+
+
+def _casper(spec: JobSpec, name: str, keep: list[str], tracks: _Tracks) -> Node:
+    # All runs of a job start from the same noise: what the runs agree on must not differ by chance (section 3.2).
+    params = {
+        "objects": tracks.objects,
+        "keep": keep,
+        "seed": spec.options.seed,
+        "steps": steps_of(spec.options),
+        "profile": spec.options.profile,
+    }
+    inputs: dict[str, Ref] = {"video": _VIDEO, **tracks.inputs}
+    if spec.preserve is not None:
+        inputs["preserve"] = Output("preserve")
+    return Node(f"casper/{name}", "casper", params, inputs)
+
+
+def _ssr(spec: JobSpec, name: str, keep: list[str], tracks: _Tracks) -> Node:
+    params = {
+        "objects": tracks.objects,
+        "keep": keep,
+        "long_side": long_side_of(spec.options),
+        "profile": spec.options.profile,
+    }
+    inputs = {"video": _VIDEO, "casper": Output(f"casper/{name}"), **tracks.inputs}
+    return Node(f"ssr/{name}", "ssr", params, inputs)
+
+
+def _depth(spec: JobSpec, tracks: _Tracks) -> Node:
+    params = {"objects": tracks.objects, "profile": spec.options.profile}
+    return Node("depth", "depth", params, {"video": _VIDEO, **tracks.inputs})
+
+
+def _omnimatte(spec: JobSpec, label: str, tracks: _Tracks, *, alone: bool) -> Node:
+    params = {
+        "objects": tracks.objects,
+        "label": label,
+        "schedule": spec.options.schedule,
+        "seed": spec.options.seed,
+    }
+    inputs: dict[str, Ref] = {
+        "video": _VIDEO,
+        "background": Output("casper/background"),
+        "background_ssr": Output("ssr/background"),
+        **tracks.inputs,
+    }
+    if not alone:
+        inputs |= {"solo": Output(f"casper/{label}"), "solo_ssr": Output(f"ssr/{label}")}
+    return Node(f"omnimatte/{label}", "omnimatte", params, inputs)
+
+
+def _finish(spec: JobSpec, layers: list[str], tracks: _Tracks) -> Node:
+    params = {
+        "objects": tracks.objects,
+        "layers": layers,
+        "formats": list(spec.options.formats),
+        "profile": spec.options.profile,
+        # What the results tell about the job that made them, and no stage needs.
+        "job": {
+            "filename": spec.source.filename,
+            "spec": spec.digest(),
+            "seed": spec.options.seed,
+            "steps": steps_of(spec.options),
+            "schedule": spec.options.schedule,
+        },
+    }
+    inputs: dict[str, Ref] = {
+        "video": _VIDEO,
+        "background": Output("ssr/background"),
+        "depth": Output("depth"),
+        **{f"layer/{label}": Output(f"omnimatte/{label}") for label in layers},
+        **tracks.inputs,
+    }
+    return Node("finish", "finish", params, inputs)

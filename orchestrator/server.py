@@ -1,0 +1,150 @@
+"""Puts the orchestrator together: what talks to what is visible here and nowhere else.
+
+    API servicer -> Jobs -> Database, Store, Workflows -> JobRunner -> execute -> Runner (Triton, in-process, ...)
+
+Must not know: where settings come from, and how stage servers are started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from orchestrator.api import omnimatte_pb2, omnimatte_pb2_grpc
+from orchestrator.api.servicer import Servicer
+from orchestrator.db import Database
+from orchestrator.execute import Slots
+from orchestrator.jobs import Jobs
+from orchestrator.journal import Bell
+from orchestrator.metrics import Metrics, exported
+from orchestrator.run import JobRunner
+from orchestrator.runners.base import Runner
+from orchestrator.settings import Settings
+from orchestrator.workflow import Workflows, WorkflowSettings
+from services.artifacts import Store
+from services.errors import OmnimatteError, Unavailable
+
+SERVICE = omnimatte_pb2.DESCRIPTOR.services_by_name["Omnimatte"].full_name
+
+_OPTIONS = (
+    # Two servers on one port would share the calls at random.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+)
+_GRACE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running orchestrator.
+
+    Attributes:
+        address: HOST:PORT of the gRPC API.
+        metrics_url: where Prometheus finds its figures.
+        jobs: the service behind the API.
+    """
+
+    address: str
+    metrics_url: str
+    jobs: Jobs
+    _runner: JobRunner
+    _health: health.aio.HealthServicer
+
+    async def fail(self, error: OmnimatteError) -> None:
+        """The stage servers are gone for good: running jobs end with `error`, and the health service says so."""
+        await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._health.set(SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._runner.abort(error)
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, runner: Runner, *, limits: Mapping[str, int] | None = None
+) -> AsyncIterator[Server]:
+    """An orchestrator that runs stages on `runner`, for the length of the block.
+
+    Jobs still running at its end stay recorded as such; the next server with the same settings takes them up.
+
+    Args:
+        settings: see there.
+        runner: reaches the stages.
+        limits: how many runs of each stage may be under way at once; one for a stage that is not in it.
+    Raises:
+        Unavailable: a port is in use, or the database cannot be opened.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        store = await asyncio.to_thread(Store, settings.store)
+        database = await asyncio.to_thread(Database, settings.database_url)
+        stack.callback(database.close)
+        bell = Bell()
+        metrics = Metrics(lambda: {state.value: count for state, count in database.counts().items()})
+
+        slots = Slots(total=settings.running_stages, limits=limits)
+        job_runner = JobRunner(database=database, bell=bell, runner=runner, slots=slots, metrics=metrics)
+        workflows = Workflows(
+            WorkflowSettings(
+                database_url=settings.database_url,
+                executor_id=settings.executor_id,
+                running_jobs=settings.running_jobs,
+            ),
+            job_runner.run,
+        )
+        jobs = Jobs(
+            database=database,
+            bell=bell,
+            store=store,
+            queue=workflows,
+            metrics=metrics,
+            max_upload_bytes=settings.max_upload_bytes,
+        )
+        if not settings.resume:
+            await jobs.abandon()
+
+        grpc_server, health_servicer = await _grpc_server(jobs)
+        port = _listen(grpc_server, settings)
+        metrics_port = stack.enter_context(exported(metrics, host=settings.host, port=settings.metrics_port))
+        await workflows.start()
+        stack.push_async_callback(workflows.stop)
+        await jobs.settle()
+        await grpc_server.start()
+        stack.push_async_callback(grpc_server.stop, _GRACE_SECONDS)
+        yield Server(
+            address=f"{settings.host}:{port}",
+            metrics_url=f"http://{settings.host}:{metrics_port}/metrics",
+            jobs=jobs,
+            _runner=job_runner,
+            _health=health_servicer,
+        )
+
+
+async def _grpc_server(jobs: Jobs) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    server = grpc.aio.server(options=_OPTIONS)
+    omnimatte_pb2_grpc.add_OmnimatteServicer_to_server(Servicer(jobs), server)  # type: ignore[no-untyped-call]
+    health_servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    for name in ("", SERVICE):
+        await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    return server, health_servicer
+
+
+def _listen(server: grpc.aio.Server, settings: Settings) -> int:
+    try:
+        port = server.add_insecure_port(f"{settings.host}:{settings.port}")
+    except RuntimeError:
+        port = 0
+    if port == 0:
+        raise Unavailable(
+            f"port {settings.port} on {settings.host} is in use by another program; stop that program or choose "
+            "another port with --port."
+        )
+    return port

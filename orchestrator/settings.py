@@ -1,0 +1,89 @@
+"""Everything that can be set about the orchestrator, in one place per concern.
+
+Must not know: where the values come from; the command line and a chart's environment are others' business.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.errors import BadOption
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One orchestrator process."""
+
+    store: str
+    """Artifact store, a folder or s3://bucket/prefix. The stage servers must be given the same one."""
+
+    database_url: str
+    """SQLAlchemy URL of the database that holds the jobs and the workflow engine's tables: sqlite:///path, or
+    PostgreSQL where several replicas share the work."""
+
+    host: str = "127.0.0.1"
+    """Address that the API and the metrics listen on. The API has no authentication yet: leave it on this machine, or
+    behind something that has."""
+
+    port: int = 8000
+    """TCP port of the gRPC API; 0 lets the system choose."""
+
+    metrics_port: int = 8010
+    """TCP port of the Prometheus exporter; 0 lets the system choose."""
+
+    executor_id: str = "embedded"
+    """This replica's name: after a crash, the next process of this name takes up its jobs. No two live replicas may
+    share it; a pod uses its own name."""
+
+    running_jobs: int = 1
+    """Jobs that run at once; more of them wait in the queue. One uses a small machine fully."""
+
+    running_stages: int = field(default_factory=lambda: max(1, os.cpu_count() or 1))
+    """Stage runs under way at once, over all jobs. On one machine each takes about a core and up to a gigabyte."""
+
+    max_upload_bytes: int = 20 * 10**9
+    """Largest file that a client may send, in bytes."""
+
+    resume: bool = True
+    """Whether jobs that an earlier process left unfinished are taken up; otherwise they end as cancelled."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder that an embedded stack keeps everything in."""
+
+    path: Path
+
+    @classmethod
+    def default(cls) -> Home:
+        """$OMNIMATTE_HOME, else ~/.local/share/omnimatte (or omnimatte in $XDG_DATA_HOME)."""
+        chosen = os.environ.get("OMNIMATTE_HOME")
+        if chosen:
+            return cls(Path(chosen).expanduser().absolute())
+        data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+        return cls(Path(data).expanduser().absolute() / "omnimatte")
+
+    def create(self) -> None:
+        """Make the folder if it is not there. Raises BadOption if it cannot be made or written to."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadOption(
+                f"the home folder {self.path} cannot be made ({error.strerror}); choose another with --home."
+            ) from error
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise BadOption(f"the home folder {self.path} cannot be written to; choose another with --home.")
+
+    @property
+    def store(self) -> str:
+        return str(self.path / "store")
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.path / 'orchestrator.sqlite'}"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"

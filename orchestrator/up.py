@@ -1,0 +1,40 @@
+"""`omnimatte up`: the embedded stack in the foreground, until it is stopped or its model server dies.
+
+When Triton dies, the jobs that run end with an error, the command says why and exits with status 5: whoever started it
+(a person, systemd, a container) decides whether to start it again. Queued jobs wait for that.
+Must not know: command lines, or how a stack works inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+
+from orchestrator.embedded import embedded_stack
+from orchestrator.settings import Home
+
+
+def up(home: Home, *, port: int, metrics_port: int) -> int:
+    """Run the stack until SIGINT or SIGTERM; returns 0. Raises Unavailable when Triton dies."""
+    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
+        asyncio.run(_up(home, port=port, metrics_port=metrics_port))
+    return 0
+
+
+async def _up(home: Home, *, port: int, metrics_port: int) -> None:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    _say(f"starting the stack in {home.path}; this takes some seconds")
+    async with embedded_stack(home, port=port, metrics_port=metrics_port) as stack:
+        _say(f"ready: gRPC API on {stack.server.address}, metrics on {stack.server.metrics_url}; Ctrl-C stops it")
+        error = await stack.dead
+        _say("the stack is broken and stops; running jobs have ended with this error, queued ones wait")
+        raise error
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Depth of every frame and of every object."""

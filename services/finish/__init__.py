@@ -1,0 +1,1 @@
+"""The stage `finish`: layers become deliverables that match the input exactly."""

@@ -1,0 +1,1 @@
+"""The stage `ingest`: user files become frames and masks."""

@@ -1,0 +1,90 @@
+"""What the stage reads: the pair of videos and the object's mask, frame ranges at base or working resolution.
+
+Must not know: what is made of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services import frames, tracks
+from services.errors import BadOption
+from services.stage import Work
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Views:
+    """A frame range of one object's clip, float32 0..1.
+
+    Attributes:
+        solo: the video with this object alone, [t, h, w, 3].
+        background: the video with no object, [t, h, w, 3].
+        own: how much of a pixel the object's mask covers, [t, h, w].
+        others: the same of all other objects together, [t, h, w].
+    """
+
+    solo: Array
+    background: Array
+    own: Array
+    others: Array
+
+
+class Source:
+    """Reads the inputs of an `omnimatte` request."""
+
+    def __init__(self, work: Work) -> None:
+        """Raises BadOption if the request's inputs do not belong together."""
+        self._inputs = work.inputs
+        self._tracks = tracks.parse(work.params["objects"])
+        labels = [track.label for track in self._tracks]
+        label = work.params["label"]
+        if label not in labels:
+            raise BadOption(f"no object is called {label!r}; the objects are {', '.join(labels)}.", field="label")
+        self._channel = labels.index(label)
+        background = work.inputs["background_ssr"].array("frames")
+        self.length, self.height, self.width = background.shape[:3]
+        self.base_height, self.base_width = work.inputs["background"].array("frames").shape[1:3]
+        for name in ("video", "background", "solo", "solo_ssr"):
+            if name in work.inputs and work.inputs[name].array("frames").shape[0] != self.length:
+                raise BadOption(
+                    f"input {name!r} of object {label!r} has another number of frames than its background; "
+                    "make both from the same clip."
+                )
+
+    def base(self, start: int, stop: int) -> Views:
+        """Frames [start, stop) at base resolution."""
+        return self._views("solo", "background", start, stop)
+
+    def working(self, start: int, stop: int) -> Views:
+        """Frames [start, stop) at working resolution."""
+        return self._views("solo_ssr", "background_ssr", start, stop)
+
+    def _views(self, solo: str, background: str, start: int, stop: int) -> Views:
+        behind = frames.to_float(self._read(background, start, stop))
+        height, width = behind.shape[1:3]
+        if solo in self._inputs:
+            front = self._read(solo, start, stop)
+        else:
+            # A single object's solo video is the input. Its base frames are made from 8 bit, as those of Casper are:
+            # rounding must not look like a difference.
+            front = self._read("video", start, stop)
+            front = frames.resized(frames.to_bytes(front) if solo == "solo" else front, height, width)
+        masks = tracks.read(self._tracks, self._inputs, start=start, stop=stop)
+        others = np.delete(masks, self._channel, axis=-1)
+        union = others.max(-1) if others.shape[-1] else np.zeros_like(masks[..., 0])
+        coverage = frames.to_float(frames.resized(np.stack([masks[..., self._channel], union], -1), height, width))
+        return Views(
+            solo=np.clip(frames.to_float(front), 0, 1),
+            background=np.clip(behind, 0, 1),
+            own=coverage[..., 0],
+            others=coverage[..., 1],
+        )
+
+    def _read(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        return np.asarray(self._inputs[name].array("frames")[start:stop])

@@ -1,0 +1,1 @@
+"""Spatial super-resolution: from Casper's base resolution to the layers' working resolution."""

@@ -1,0 +1,105 @@
+"""The `casper` stage over the store: base resolution, shared noise, removal that is measurable."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from services.artifacts import Artifact, Store, digest
+from services.casper.stage import Casper
+from services.errors import BadOption, Cancelled
+from services.stage import Request, Result, execute
+
+FRAMES, HEIGHT, WIDTH = 10, 128, 192
+
+
+def _put(store: Store, name: str, array_name: str, array: np.ndarray) -> str:
+    draft = store.draft(digest(name), stage="test")
+    draft.array(array_name, shape=array.shape, dtype=str(array.dtype))[:] = array
+    return draft.commit(request={}, meta={}).address
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, str], np.ndarray, np.ndarray]:
+    """Store, inputs, masks and the clean wall of a disc moving before a wall that pans."""
+    rng = np.random.default_rng(0)
+    wall = cv2.resize(rng.integers(40, 220, (18, 40, 3), np.uint8), (400, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    walls = np.stack([wall[:, 3 * t : 3 * t + WIDTH] for t in range(FRAMES)])
+    masks = np.zeros((FRAMES, HEIGHT, WIDTH, 2), np.uint8)
+    video = walls.copy()
+    for t in range(FRAMES):
+        for channel, (x, y) in enumerate(((30 + 9 * t, 50), (150 - 6 * t, 90))):
+            mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+            cv2.circle(mask, (x, y), 14, 255, -1)
+            masks[t, ..., channel] = mask
+            video[t][mask > 0] = (240, 30, 30) if channel == 0 else (20, 30, 240)
+    store = Store(str(tmp_path_factory.mktemp("store")))
+    inputs = {"video": _put(store, "v", "frames", video), "tracks": _put(store, "m", "masks", masks)}
+    return store, inputs, masks, walls
+
+
+OBJECTS = [{"label": "a", "input": "tracks", "channel": 0}, {"label": "b", "input": "tracks", "channel": 1}]
+
+
+def _run(store: Store, inputs: dict[str, str], **params: object) -> tuple[Result, Artifact]:
+    result = execute(Casper(), Request("casper", {"objects": OBJECTS, "keep": [], "steps": 1} | params, inputs), store)
+    return result, store.get(result.address)
+
+
+def _error(frames: np.ndarray, truth: np.ndarray, where: np.ndarray) -> float:
+    return float(np.abs(frames.astype(np.float32) - truth / 255.0)[where].mean())
+
+
+def test_the_background_run_removes_both_objects(scene: tuple) -> None:  # type: ignore[type-arg]
+    store, inputs, masks, walls = scene
+    result, artifact = _run(store, inputs)
+    frames = np.asarray(artifact.array("frames")[:])
+    assert result.meta["frames"] == FRAMES
+    assert frames.shape == (FRAMES, 128, 192, 3) and frames.dtype == np.float16
+    assert frames.min() >= 0 and frames.max() <= 1
+    hole = masks.max(axis=-1) > 0
+    assert _error(frames, walls, hole) < 0.08
+    assert _error(frames, walls, ~hole) < 0.03
+
+
+def test_the_solo_run_keeps_its_object(scene: tuple) -> None:  # type: ignore[type-arg]
+    store, inputs, masks, walls = scene
+    _, artifact = _run(store, inputs, keep=["a"])
+    frames = np.asarray(artifact.array("frames")[:]).astype(np.float32)
+    inner = np.stack([cv2.erode(m, np.ones((9, 9), np.uint8)) for m in masks[..., 0]]) > 0
+    assert np.abs(frames - np.array([240, 30, 30]) / 255)[inner].mean() < 0.06
+    assert _error(frames, walls, masks[..., 1] > 0) < 0.08
+
+
+def test_the_same_request_gives_the_same_pixels_in_another_store(scene: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    store, inputs, _, _ = scene
+    other = Store(str(tmp_path))
+    for name, array in (("v", "frames"), ("m", "masks")):
+        _put(other, name, array, np.asarray(store.get(digest(name)).array(array)[:]))
+    first, one = _run(store, inputs)
+    second, two = _run(other, inputs)
+    assert first.address == second.address
+    assert np.array_equal(one.array("frames")[:], two.array("frames")[:])
+
+
+def test_cancelling_stops_between_steps(scene: tuple) -> None:  # type: ignore[type-arg]
+    store, inputs, _, _ = scene
+    notes: list[str] = []
+    request = Request("casper", {"objects": OBJECTS, "keep": [], "steps": 50}, inputs)
+    with pytest.raises(Cancelled):
+        execute(
+            Casper(),
+            request,
+            store,
+            on_progress=lambda p: notes.append(p.note),
+            cancelled=lambda: notes.count("denoising") == 2,
+        )
+    assert notes.count("denoising") == 2
+
+
+@pytest.mark.parametrize("params", [{"steps": 0}, {"steps": 1000}, {"profile": "huge"}])
+def test_impossible_options_are_refused(scene: tuple, params: dict[str, object]) -> None:  # type: ignore[type-arg]
+    store, inputs, _, _ = scene
+    with pytest.raises(BadOption):
+        _run(store, inputs, **params)

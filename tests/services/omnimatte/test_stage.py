@@ -1,0 +1,135 @@
+"""One object's layer from a pair of videos whose layers are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.errors import BadOption, Cancelled
+from services.stage import Progress
+from tests.services.omnimatte.run import Layer, decompose
+from tests.services.omnimatte.scene import Scene, disturbed, render, resized
+
+BASE = (64, 112)
+
+
+def pair(scene: Scene, background: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """The stage's inputs for a scene whose background was estimated as `background` (default: perfectly)."""
+    behind = scene.background if background is None else background
+    return {
+        "video": np.rint(scene.solo * 255).astype(np.uint8),
+        "background": resized(behind, *BASE).astype(np.float16),
+        "background_ssr": behind.astype(np.float16),
+        "solo": resized(scene.solo, *BASE).astype(np.float16),
+        "solo_ssr": scene.solo.astype(np.float16),
+        "ball": scene.mask,
+    }
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return render(frames=4, height=96, width=160)
+
+
+@pytest.fixture(scope="module")
+def layer(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Layer:
+    return decompose(tmp_path_factory.mktemp("store"), pair(scene))
+
+
+def test_the_object_is_opaque_and_the_rest_empty(scene: Scene, layer: Layer) -> None:
+    assert layer.alpha[scene.ball].min() > 0.95
+    assert layer.alpha[scene.far].mean() < 0.01
+    assert np.abs(layer.alpha - scene.alpha).mean() < 0.01
+
+
+def test_the_shadow_outside_the_mask_belongs_to_the_layer(scene: Scene, layer: Layer) -> None:
+    assert abs(layer.alpha[scene.shadow].mean() - 0.5) < 0.05
+    assert layer.rgb[scene.shadow].mean() < 0.1  # black, not the ground's colour
+
+
+def test_the_layer_over_the_background_gives_the_solo_video(scene: Scene, layer: Layer) -> None:
+    measured = layer.recomposition_db(scene.solo, scene.background)
+    assert measured >= 35
+    assert layer.meta["residual_db"] == pytest.approx(measured, abs=0.1)
+
+
+def test_values_are_colours_and_opacities(scene: Scene, layer: Layer) -> None:
+    assert layer.alpha.shape == (*scene.solo.shape[:3], 1)
+    assert layer.rgb.shape == scene.solo.shape
+    for values in (layer.alpha, layer.rgb):
+        assert np.isfinite(values).all()
+        assert values.min() >= 0
+        assert values.max() <= 1
+    assert {k: layer.meta[k] for k in ("frames", "height", "width")} == {"frames": 4, "height": 96, "width": 160}
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.02])
+def test_a_noisy_background_leaves_no_haze(scene: Scene, tmp_path: Path, sigma: float) -> None:
+    noisy = decompose(tmp_path, pair(scene, disturbed(scene.background, sigma=sigma)))
+    assert noisy.alpha[scene.far].mean() < 0.01
+    assert noisy.alpha[scene.ball].min() > 0.95
+    assert abs(noisy.alpha[scene.shadow].mean() - 0.5) < 0.08
+
+
+def test_the_same_seed_gives_the_same_pixels(scene: Scene, layer: Layer, tmp_path: Path) -> None:
+    again = decompose(tmp_path, pair(scene))
+    assert np.array_equal(again.alpha, layer.alpha)
+    assert np.array_equal(again.rgb, layer.rgb)
+
+
+def test_a_single_object_has_the_input_for_its_solo_video(scene: Scene, tmp_path: Path) -> None:
+    inputs = {name: array for name, array in pair(scene).items() if not name.startswith("solo")}
+    alone = decompose(tmp_path, inputs)
+    assert alone.alpha[scene.ball].min() > 0.95
+    assert abs(alone.alpha[scene.shadow].mean() - 0.5) < 0.05
+
+
+def test_one_frame_of_odd_size_is_enough(tmp_path: Path) -> None:
+    single = render(frames=1, height=71, width=117)
+    found = decompose(tmp_path, pair(single))
+    assert found.alpha.shape == (1, 71, 117, 1)
+    assert found.alpha[single.ball].min() > 0.95
+
+
+def test_a_frame_without_the_object_is_empty(tmp_path: Path) -> None:
+    full = render(frames=2, height=71, width=117)
+    solo, mask = full.solo.copy(), full.mask.copy()
+    solo[1], mask[1] = full.background[1], 0
+    inputs = pair(full) | {
+        "solo": resized(solo, *BASE).astype(np.float16),
+        "solo_ssr": solo.astype(np.float16),
+        "ball": mask,
+    }
+    assert decompose(tmp_path, inputs).alpha[1].max() < 0.01
+
+
+def test_a_cancelled_run_stops_and_leaves_nothing(scene: Scene, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    with pytest.raises(Cancelled):
+        decompose(
+            tmp_path, pair(scene), on_progress=seen.append, cancelled=lambda: any(p.note == "base pass" for p in seen)
+        )
+    assert [p.note for p in seen].count("base pass") == 1
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in written if "alpha" in path.parts or "rgb" in path.parts]
+
+
+def test_progress_rises_to_its_total(scene: Scene, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    decompose(tmp_path, {k: v[:1] for k, v in pair(scene).items()}, on_progress=seen.append)
+    assert [p.done for p in seen] == sorted(p.done for p in seen)
+    assert seen[-1].done == seen[-1].total
+
+
+@pytest.mark.parametrize(("change", "names"), [({"label": "vase"}, "vase"), ({"schedule": "slow"}, "slow")])
+def test_an_unknown_choice_is_named(scene: Scene, tmp_path: Path, change: dict[str, str], names: str) -> None:
+    with pytest.raises(BadOption, match=names):
+        decompose(tmp_path, pair(scene), **change)  # type: ignore[arg-type]
+
+
+def test_a_pair_of_different_lengths_is_refused(scene: Scene, tmp_path: Path) -> None:
+    inputs = pair(scene)
+    with pytest.raises(BadOption, match="another number of frames"):
+        decompose(tmp_path, inputs | {"solo_ssr": inputs["solo_ssr"][:-1]})
