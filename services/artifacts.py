@@ -1,9 +1,9 @@
 """The artifact store: where every pixel lives between stages.
 
-An artifact is a set of chunked arrays and files under one content address. Its data is written first, under a prefix that
-belongs to one attempt; its manifest is written last, in one atomic put, and names that prefix. So "manifest exists" means
-"done": readers never see a half-made artifact, two workers may race without harm, and a finished stage is never computed
-twice. A folder and an S3-compatible bucket go through the same code (obstore).
+An artifact is a set of chunked arrays and files under one content address. Its data is written first, under a prefix
+that belongs to one attempt; its manifest is written last, in one atomic put, and names that prefix. So "manifest
+exists" means "done": readers never see a half-made artifact, two workers may race without harm, and a finished stage
+is never computed twice. A folder and an S3-compatible bucket go through the same code (obstore).
 
     <root>/<aa>/<address>/manifest.json
     <root>/<aa>/<address>/<attempt>/<array>/...      Zarr v3

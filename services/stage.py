@@ -1,8 +1,8 @@
 """What a stage is, and the one way to run it.
 
-A stage is a pure function from a request (parameters and the addresses of its inputs) to an artifact. `execute` gives it
-its address, looks that up, runs the stage only if nobody has, and publishes the result. Triton, a Kubernetes Job and a
-test all call `execute`; none of them is known here.
+A stage is a pure function from a request (parameters and the addresses of its inputs) to an artifact. `execute` gives
+it its address, looks that up, runs the stage only if nobody has, and publishes the result. Triton, a Kubernetes Job
+and a test all call `execute`; none of them is known here.
 """
 
 from __future__ import annotations

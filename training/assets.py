@@ -87,8 +87,8 @@ def load_cutout(path: Path) -> Image | None:
     premultiplied = rgba.copy()
     premultiplied[..., :3] *= rgba[..., 3:]
     small = cv2.resize(premultiplied, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    small[..., :3] /= np.maximum(small[..., 3:], 1e-3)
-    return np.clip(small, 0, 1)
+    straight = small[..., :3] / np.maximum(small[..., 3:], 1e-3)
+    return np.clip(np.concatenate([straight, small[..., 3:]], axis=-1), 0, 1).astype(np.float32)
 
 
 @lru_cache(maxsize=512)
@@ -102,7 +102,7 @@ def load_photo(path: Path) -> Image | None:
     detail = cv2.Laplacian(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), cv2.CV_32F).std()
     if detail < 5 or small.shape[1] < _PHOTO_HEIGHT:
         return None
-    return cv2.cvtColor(small, cv2.COLOR_BGR2RGB).astype(np.float32) / 255
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB) / np.float32(255), np.float32)
 
 
 def _is_photographic(path: Path) -> bool:

@@ -1,7 +1,7 @@
 """Training samples for compact Casper: (video, trimask, plate) -> the video without the removed objects and effects.
 
-A clip is synthesised once and drawn from several times, with other crops and other trimasks. Some objects carry no label
-at all (grey in the trimask, paper App. B): they and their effects must stay.
+A clip is synthesised once and drawn from several times, with other crops and other trimasks. Some objects carry no
+label at all (grey in the trimask, paper App. B): they and their effects must stay.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Scene:
 
 
 def make_scene(assets: Assets, rng: np.random.Generator, *, frames: int, label_all: bool = False) -> Scene:
-    """Synthesise a window of `frames` frames within a longer clip, whose other frames serve as references for the plate."""
+    """Synthesise a window of `frames` frames within a longer clip, whose other frames serve as references for the
+    plate."""
     spacing = rng.uniform(2, 8)
     before = int(rng.integers(0, 13))
     outside_before = -spacing * np.arange(before, 0, -1)

@@ -49,6 +49,7 @@ class CompactDepth(nn.Module):
         self.up_c, self.up_b, self.up_a = Block(d + c, c), Block(c + b, b), Block(b + a, a)
         self.head = nn.Conv2d(a, 4, 3, padding=1)
         nn.init.normal_(self.head.weight, std=1e-3)
+        assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
 
     def forward(self, guides: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """Training samples for depth: synthesised frames whose ground is a plane and whose objects stand on it.
 
 Depth is 0 at the horizon and beyond, 1 where the ground meets the bottom of the frame, and grows evenly with the row in
-between (so it is an inverse distance, as monocular networks estimate). An object is an upright plane at the depth of the
-place where it touches the ground, or would if it fell. On part of the samples the ground is laid out in perspective,
-under another picture's upper part, so that the horizon can be seen; on the rest nothing tells where it is.
+between (so it is an inverse distance, as monocular networks estimate). An object is an upright plane at the depth of
+the place where it touches the ground, or would if it fell. On part of the samples the ground is laid out in
+perspective, under another picture's upper part, so that the horizon can be seen; on the rest nothing tells where it is.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def make_scene(assets: Assets, rng: Rng) -> Scene:
 
     rows = (np.arange(HEIGHT, dtype=np.float32) + 0.5) / HEIGHT
     depth = np.repeat(_depth_of(rows, horizon)[:, None], WIDTH, axis=1)
-    depths = _depth_of(feet, horizon)
+    depths = _depth_of(feet.astype(np.float32), horizon)
     for shown, near in zip(visible, depths, strict=True):
         depth[shown > 0.5] = near
     masks = np.stack([_mask(shown, rng) for shown in visible], axis=-1)

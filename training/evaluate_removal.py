@@ -3,9 +3,9 @@
     python -m training.evaluate_removal [--clips 40] [--steps 4] [--weights FILE] [--sheet PNG]
 
 Clips use photographs and cut-outs that training never saw, at base resolution, all of their objects removed (background
-runs) or all but one (solo runs). "Changed region": pixels where the ground truth differs from the input by more than 0.02.
-PSNR in dB, mean over clips. Baselines: the input as it is; per-frame OpenCV inpainting (Telea) of the object masks; the
-plate that Casper is given.
+runs) or all but one (solo runs). "Changed region": pixels where the ground truth differs from the input by more than
+0.02. PSNR in dB, mean over clips. Baselines: the input as it is; per-frame OpenCV inpainting (Telea) of the object
+masks; the plate that Casper is given.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def telea(case: Case) -> Video:
     for frame, mask in zip(case.scene.video, case.scene.masks, strict=True):
         hole = np.where(trimask(mask, keep=case.keep, dilation=DILATION) == 0, 255, 0).astype(np.uint8)
         out.append(cv2.inpaint(frame, hole, 3, cv2.INPAINT_TELEA))
-    return np.stack(out).astype(np.float32) / 255
+    return np.stack(out) / np.float32(255)
 
 
 def casper(network: CompactCasper, case: Case, sampling: Sampling) -> Video:
@@ -110,9 +110,8 @@ def main() -> None:
         rows.append(
             np.concatenate([case.scene.video[4] / 255.0, case.truth[4], *[v[4] for v in list(results.values())[1:]]], 1)
         )
-    print(
-        f"{'':8}  changed region  elsewhere  whole frame   (PSNR, dB; {given.clips} held-out clips, {given.steps} steps)"
-    )
+    print(f"PSNR in dB, {given.clips} held-out clips, {given.steps} steps")
+    print(f"{'':8}  changed region  elsewhere  whole frame")
     for name, values in scores.items():
         inside, outside, whole = np.mean(values, axis=0)
         print(f"{name:8}  {inside:14.2f}  {outside:9.2f}  {whole:11.2f}")

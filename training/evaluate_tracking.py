@@ -27,12 +27,12 @@ Byte = NDArray[np.uint8]
 
 def read_video(path: Path, limit: int | None = None) -> Byte:
     """[T, H, W, 3] uint8 RGB, the first `limit` frames."""
-    frames = []
+    frames: list[Byte] = []
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             if limit is not None and len(frames) >= limit:
                 break
-            frames.append(frame.to_ndarray(format="rgb24"))
+            frames.append(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
     return np.stack(frames)
 
 
@@ -99,7 +99,8 @@ def main() -> None:
         )  # fmt: skip
         seconds = (time.process_time() - start) / len(frames)
         for k, scores in enumerate(per_frame(tracks, masks)):
-            print(f"{folder.name:<20} {k:>6} {np.mean(scores):>9.3f} {min(scores):>6.2f} {len(scores):>7} {seconds:>12.2f}")
+            row = f"{folder.name:<20} {k:>6} {np.mean(scores):>9.3f} {min(scores):>6.2f} {len(scores):>7}"
+            print(f"{row} {seconds:>12.2f}")
         if options.sheet:
             path = options.sheet.with_name(f"{options.sheet.stem}_{folder.name}.png")
             cv2.imwrite(str(path), contact_sheet(frames, tracks)[..., ::-1])

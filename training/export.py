@@ -38,7 +38,7 @@ def export(network: nn.Module, path: Path, *, channels: int, multiple: int) -> f
 
     Raises ValueError if the exported graph computes something else.
     """
-    network = network.eval().float().to(memory_format=torch.contiguous_format)
+    network = network.eval().float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = torch.rand(2, channels, 4 * multiple, 6 * multiple)
     height, width = torch.export.Dim("rows", min=1, max=4096), torch.export.Dim("columns", min=1, max=4096)
     shapes = ({0: torch.export.Dim("batch"), 2: multiple * height, 3: multiple * width},)

@@ -38,6 +38,7 @@ class GuidedUpscaler(nn.Module):
         # gate 1, correction 3, for each of the 2x2 pixels
         self.head = nn.Conv2d(wide, 16, 3, padding=1)
         nn.init.normal_(self.head.weight, std=1e-3)
+        assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
 
     def forward(self, guides: Tensor) -> Tensor:

@@ -214,7 +214,7 @@ class _Light:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> _Light:
-        kind = rng.choice(["shadow", "mirror", "both", "none"], p=[0.62, 0.1, 0.25, 0.03])
+        kind = rng.choice(["shadow", "mirror", "both", "none"], p=[0.46, 0.14, 0.38, 0.02])
         dark = rng.uniform(0.25, 0.8) if kind in ("shadow", "both") else 0.0
         return cls(
             shear=float(rng.uniform(-1.1, 1.1)),
@@ -254,9 +254,9 @@ def _layer(
     height: int,
     width: int,
 ) -> Layer:
-    sh, sw = sprite.shape[:2]
+    sh = sprite.shape[0]
     size = height * rng.uniform(0.2, 0.62) * (0.6 + 0.5 * foot) / sh
-    stationary = rng.random() < 0.2
+    stationary = rng.random() < 0.3
     moving = 0.0 if stationary else 1.0
     # Position on the ground in the frame of the middle camera, carried along by the camera like the background.
     x = width * rng.uniform(0.15, 0.85) + moving * _smooth_path(rng, times, amount=55, wobble=3)
@@ -299,7 +299,8 @@ def _square(affine: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _sprite_map(sprite: Image, pose: _Pose, *, up: float, shear: float, squash: float) -> NDArray[np.float64]:
-    """Affine map from sprite to frame: its foot (bottom centre) goes to (x, y - up); `squash` < 0 flips it downwards."""
+    """Affine map from sprite to frame: its foot (bottom centre) goes to (x, y - up); `squash` < 0 flips it
+    downwards."""
     sh, sw = sprite.shape[:2]
     c, s = np.cos(pose.tilt), np.sin(pose.tilt)
     upright = np.array([[c, -s + pose.sway], [s, c]]) * pose.scale

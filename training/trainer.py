@@ -28,8 +28,8 @@ class Recipe:
         build: makes the network, weights from the global seed.
         batches: endless batches from a seed.
         loss: (network, batch, generator) -> scalar.
-        lr: peak learning rate. warmup: steps to it. cooldown: share of all steps over which it falls to zero at the end.
-        ema: decay of the moving average that is exported.
+        lr: peak learning rate. warmup: steps to it. cooldown: share of all steps over which it falls to zero at the
+        end. ema: decay of the moving average that is exported.
     """
 
     build: Callable[[], nn.Module]

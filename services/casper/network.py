@@ -1,9 +1,9 @@
 """Compact Casper: a small space-time U-Net that predicts the clean video out of noise and conditions.
 
 Pixel space at the paper's base resolution (section 3.1: short side 128), the paper's conditions (unmasked video and
-trimask, section 3.2) plus the plate of `plate.py`. The network says for every pixel how much of the answer is the input,
-the plate, its own paint, or the input under other light: copying is then exact, lifting a shadow keeps the ground's
-texture, and capacity goes to what is new.
+trimask, section 3.2) plus the plate of `plate.py`. The network says for every pixel how much of the answer is the
+input, the plate, its own paint, or the input under other light: copying is then exact, lifting a shadow keeps the
+ground's texture, and capacity goes to what is new.
 
 Tensors are [B, C, T, H, W], H and W multiples of 16, values in [-1, 1].
 """

@@ -1,8 +1,8 @@
 """The denoising loop of compact Casper over a clip of any length.
 
-The clip's current state x_t lives in a file-backed array, conditions are read per window: memory is bounded by one window
-whatever the clip's length. The noise of a frame depends only on the seed and the frame's number, so the N+1 runs of a job
-start from the same noise (paper section 3.2), and so does the same clip with another object.
+The clip's current state x_t lives in a file-backed array, conditions are read per window: memory is bounded by one
+window whatever the clip's length. The noise of a frame depends only on the seed and the frame's number, so the N+1
+runs of a job start from the same noise (paper section 3.2), and so does the same clip with another object.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def load_network(path: Path) -> CompactCasper:
     """Compact Casper with the weights at `path`, ready to run."""
     network = CompactCasper()
     network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _report(work: Work, note: str, done: int, total: int) -> None:

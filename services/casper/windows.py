@@ -1,7 +1,8 @@
 """Temporal multidiffusion (paper section 3.2) as three pure functions: plan the windows, weigh them, blend them.
 
-In every denoising step each window of a long clip is denoised on its own; where windows overlap, their results are blended
-with ramps that sum to one. The step after starts from the blend, so that neighbouring windows agree more and more.
+In every denoising step each window of a long clip is denoised on its own; where windows overlap, their results are
+blended with ramps that sum to one. The step after starts from the blend, so that neighbouring windows agree more and
+more.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Window:
 def plan_windows(frames: int, *, window: int, overlap: int) -> tuple[Window, ...]:
     """Windows of `window` frames that cover `frames`, neighbours sharing at least `overlap`.
 
-    All have full length unless the clip is shorter than one: the last is shifted back, not cut short, because the network
-    was trained on full windows. No window starts or ends where another does, except at the clip's ends.
+    All have full length unless the clip is shorter than one: the last is shifted back, not cut short, because the
+    network was trained on full windows. No window starts or ends where another does, except at the clip's ends.
     """
     if not 0 <= overlap < window:
         raise ValueError(f"overlap {overlap} must be at least 0 and less than the window {window}")

@@ -24,7 +24,8 @@ _COVERED = 64
 
 
 def to_base(masks: Bytes, *, height: int, width: int) -> Bytes:
-    """Object masks [H, W, N] (0 or 255) at base resolution; a pixel at least a quarter covered belongs to the object."""
+    """Object masks [H, W, N] (0 or 255) at base resolution; a pixel at least a quarter covered belongs to the
+    object."""
     small = [
         cv2.resize(np.ascontiguousarray(masks[..., i]), (width, height), interpolation=cv2.INTER_AREA)
         for i in range(masks.shape[-1])

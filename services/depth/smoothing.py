@@ -31,7 +31,8 @@ def median_of_three(maps: Iterable[Floats]) -> Iterator[Floats]:
 
 
 def smooth_tracks(depths: Floats, *, reach: int = _REACH) -> Floats:
-    """Depths [T, N] of objects over time, each value the mean of the middle half of the seen values within `reach` frames.
+    """Depths [T, N] of objects over time, each value the mean of the middle half of the seen values within `reach`
+    frames.
 
     NaN (unseen) stays NaN and has no say elsewhere.
     """

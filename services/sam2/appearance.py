@@ -65,7 +65,8 @@ def together(parts: Sequence[Samples]) -> Samples:
 
 
 def nearest(queries: Float, samples: Float) -> Float:
-    """[n] mean squared distance of `queries` [n, d] to their nearest few `samples` [m, d]; far where there are too few."""
+    """[n] mean squared distance of `queries` [n, d] to their nearest few `samples` [m, d]; far where there are too
+    few."""
     if len(samples) <= _NEIGHBOURS:
         return np.full(len(queries), (4 * SIGMA) ** 2, np.float32)
     out = np.empty(len(queries), np.float32)

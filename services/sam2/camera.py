@@ -1,8 +1,8 @@
 """What the camera did, and what in a frame does not follow it.
 
 The path of the camera is a chain of homographies fitted to dense optical flow. Two maps follow from it that need no
-labels and so never drift: how differently a pixel moves from the scene, and how differently it looks from the same place of
-the scene at other times. This module must not know about objects or prompts.
+labels and so never drift: how differently a pixel moves from the scene, and how differently it looks from the same
+place of the scene at other times. This module must not know about objects or prompts.
 """
 
 from __future__ import annotations

@@ -62,7 +62,8 @@ def _frozen_mixture(level: float, variance: float) -> NDArray[np.float64]:
 
 
 def edge_guide(lab: Float) -> NDArray[np.uint8]:
-    """[h, w, 2] uint8: lightness and the strongest chroma direction of a CIE Lab picture (`lab` [h, w, 3], L 0..100)."""
+    """[h, w, 2] uint8: lightness and the strongest chroma direction of a CIE Lab picture (`lab` [h, w, 3], L
+    0..100)."""
     chroma = lab[..., 1:].reshape(-1, 2)
     chroma = chroma - chroma.mean(0)
     _, directions = np.linalg.eigh(chroma.T @ chroma)

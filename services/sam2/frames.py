@@ -1,7 +1,8 @@
 """The clip at the size the tracker works at, in bounded memory.
 
 Tracking wants random access in time (the camera's path, references before and after a frame) at a size that does not
-depend on the clip's. Frames are read once, in order, shrunk and kept compressed. This module must not know what is tracked.
+depend on the clip's. Frames are read once, in order, shrunk and kept compressed. This module must not know what is
+tracked.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ LAB_WEIGHTS = np.array([0.7, 1.3, 1.3], np.float32)
 
 
 class FrameSource(Protocol):
-    """Anything with `.shape` (T, H, W, 3) that gives an RGB uint8 [H, W, 3] frame for an int: an array, a Zarr array."""
+    """Anything with `.shape` (T, H, W, 3) that gives an RGB uint8 [H, W, 3] frame for an int: an array, a Zarr
+    array."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...

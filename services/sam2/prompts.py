@@ -35,20 +35,20 @@ class Prompt:
     positive: bool = True
 
 
-def check_prompts(prompts: Sequence[Prompt], *, shape: tuple[int, ...], objects: int) -> None:
-    """Raises BadPrompt if a prompt cannot be meant for a clip of `shape` (T, H, W, 3) with `objects` objects."""
+def check_prompts(prompts: Sequence[Prompt], *, shape: tuple[int, ...], labels: Sequence[str]) -> None:
+    """Raises BadPrompt if a prompt cannot be meant for a clip of `shape` (T, H, W, 3) with the objects `labels`."""
     for prompt in prompts:
-        _check(prompt, shape, objects)
-    for index in range(objects):
+        _check(prompt, shape, labels)
+    for index, label in enumerate(labels):
         if not any(p.object == index and (p.box is not None or p.positive) for p in prompts):
-            raise BadPrompt(f"object {index} has no box and no positive point; give it one on any frame.")
+            raise BadPrompt(f"object {label} has no box and no positive point; give it one on any frame.")
 
 
-def _check(prompt: Prompt, shape: tuple[int, ...], objects: int) -> None:
+def _check(prompt: Prompt, shape: tuple[int, ...], labels: Sequence[str]) -> None:
     length, height, width = shape[:3]
-    where = f"object {prompt.object}, frame {prompt.frame}"
-    if not 0 <= prompt.object < objects:
-        raise BadPrompt(f"{where}: there are only {objects} objects; number them from 0 to {objects - 1}.")
+    if not 0 <= prompt.object < len(labels):
+        raise BadPrompt(f"a prompt is for object {prompt.object}; number the {len(labels)} objects from 0.")
+    where = f"object {labels[prompt.object]}, frame {prompt.frame}"
     if not 0 <= prompt.frame < length:
         raise BadPrompt(f"{where}: the clip has {length} frames; use a frame from 0 to {length - 1}.")
     if (prompt.box is None) == (prompt.point is None):

@@ -1,9 +1,9 @@
 """One step of tracking: from the masks of one frame to those of its neighbour in time.
 
-The last outline, carried by optical flow, decides everywhere but near itself. There, and where something hidden may come
-out, it is weighed against what pixels look like and whether they stay with the scene; a minimum cut draws the new outline.
-Where two objects want a pixel, it goes to the one with the better odds, to the lower index where these are equal.
-This module must not know about prompts, the order of frames, or files.
+The last outline, carried by optical flow, decides everywhere but near itself. There, and where something hidden may
+come out, it is weighed against what pixels look like and whether they stay with the scene; a minimum cut draws the new
+outline. Where two objects want a pixel, it goes to the one with the better odds, to the lower index where these are
+equal. This module must not know about prompts, the order of frames, or files.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _CERTAIN = 4.0
 _NOWHERE = -20.0
 # Prior log-odds where a hidden part may come out: appearance decides.
 _REVEALED = -0.4
+# Where the flow contradicts itself something was uncovered, most often what lies behind the object.
+_UNCOVERED = -0.8
 _MANY_QUERIES = 7000
 _KEEP_EVERY, _KEEP = 8, 3
 RECENT_SAMPLES, KEPT_SAMPLES, FIRST_SAMPLES = 900, 250, 600
@@ -43,7 +45,9 @@ class Step:
     motion: Float  # against the camera
 
 
-def make_step(clip: WorkingClip, camera: Camera, *, source: int, target: int, flow: FlowPair, ahead: Float | None) -> Step:
+def make_step(
+    clip: WorkingClip, camera: Camera, *, source: int, target: int, flow: FlowPair, ahead: Float | None
+) -> Step:
     """`ahead`: [h, w, 2] flow from `target` to the frame after it in the sweep, or None at the end."""
     motion = camera.residual(flow.backward, target, source)
     if ahead is not None:
@@ -90,7 +94,7 @@ def _odds(track: Track, rivals: list[Track], step: Step, fixed: Mask) -> tuple[F
     size = float(np.sqrt(max(track.mask.sum(), 100)))
     scene = _against_scene(distance, rivals, step)
     prior = np.clip(distance / np.clip(size / 40, 1.0, 2.5), -_CERTAIN, _CERTAIN)
-    prior = np.where((prior > 0) & (step.uncovered > 1.5), np.minimum(prior, 0.3), prior)
+    prior = np.where((prior > 0) & (step.uncovered > 1.5), _UNCOVERED, prior)
     prior = np.where((prior > 0) & (scene < -1.2), np.minimum(prior, 0.5), prior)
     revealed = track.hidden > 0.3
     prior = np.where(revealed, np.maximum(prior, _REVEALED), prior).astype(np.float32)
@@ -162,6 +166,7 @@ def _appearance(track: Track, rivals: list[Track], step: Step, *, ask: Mask, els
 
 def _recall(track: Track, rivals: list[Track], step: Step, weight: float, *, outside: bool = False) -> Float:
     """[m, d + 2] remembered samples, each where it should be on the new frame; other objects are 'outside' too."""
+
     def side(memory: Memory) -> Samples:
         return memory.outside if outside else memory.inside
 

@@ -1,9 +1,10 @@
 """From a box or points on one frame to the mask of the object there.
 
 A tight box says three things: nothing outside it is the object, colours that fill the strips around it are probably not
-the object either, and the object touches all four sides. The first two make a colour model that is refined in turns with
-a minimum cut; the third picks, among several starts from cautious to greedy, the most cautious one that fills the box.
-Where something moves or has changed against the scene, that counts too. This module must not know about other frames.
+the object either, and the object touches all four sides. The first two make a colour model that is refined in turns
+with a minimum cut; the third picks, among several starts from cautious to greedy, the most cautious one that fills the
+box. Where something moves or has changed against the scene, that counts too. This module must not know about other
+frames.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from services.sam2.frames import LAB_WEIGHTS, Byte, Float
 _COLOURS = 40
 _TURNS = 6
 # Extra log-odds for the object in the successive starts: cautious first.
-_GREED = (-0.4, 0.0, 0.4, 0.8, 1.2)
+_GREED = (-1.2, -0.8, -0.4, 0.0, 0.4, 0.8, 1.2)
 _FILLS_BOX = 0.93
 _NEVER = -50.0
 Mask = NDArray[np.bool_]
@@ -84,7 +85,8 @@ def _overlap(a: PixelBox, b: PixelBox) -> float:
 
 
 def _fallback(hint: Hint, taken: Mask) -> Mask:
-    """Where nothing could be told apart: the box, or a spot on each point; less what is taken, if that leaves anything."""
+    """Where nothing could be told apart: the box, or a spot on each point; less what is taken, if that leaves
+    anything."""
     mask = np.zeros(taken.shape, np.bool_)
     if hint.box is not None:
         x0, y0, x1, y1 = hint.box
@@ -114,7 +116,9 @@ class _Region:
     sure: Mask  # points on the object
     start: Float  # first guess, 0..1
     evidence: Float  # log-odds from motion, change and points
-    strips: tuple[Float, ...]  # [k] colours just outside each side of the box
+    surroundings: Float  # how frequent each pixel's colour is just outside the nearer sides of the box
+    boxed: bool  # whether there is a box
+    reach: int  # size of the neighbourhood whose background is compared with, in pixels
 
     @classmethod
     def around(cls, view: View, hint: Hint, taken: Mask, known: Mask | None) -> _Region:
@@ -127,6 +131,7 @@ class _Region:
         window = (slice(y0, y1), slice(x0, x1))
         inside = np.zeros(taken.shape, np.bool_)
         inside[box[1] : box[3], box[0] : box[2]] = True
+        taken = taken | _moving_with(taken, view.motion, inside)
         words = _colour_words(view.lab[window])
         allowed = (inside & ~taken & ~off)[window]
         free = ~taken[window]
@@ -136,11 +141,11 @@ class _Region:
         differs = _stands_out(view.usual[window], allowed, ring, offset=1.0, low=-1.0, high=1.0)
         moves = _stands_out(view.motion[window], allowed, ring, offset=0.2, low=-2.5, high=2.0)
         evidence += np.where(differs > -0.6, moves, np.minimum(moves, 0))
-        strips: tuple[Float, ...] = ()
+        surroundings = np.zeros(allowed.shape, np.float32)
         if hint.box is not None:
             start = allowed / (1 + np.exp(-2 * evidence))
             local = (box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0)
-            strips = _strips(words, free, local)
+            surroundings = _surroundings(words, free, local)
         else:
             # Points say nothing about the extent: likely near them, less and less likely further away.
             distance = cv2.distanceTransform((~(on if known is None else on | known)).astype(np.uint8), cv2.DIST_L2, 3)
@@ -148,25 +153,34 @@ class _Region:
             start = (on if known is None else on | known)[window].astype(np.float32)
         evidence += 6.0 * on[window] - 12.0 * off[window]
         return cls(
-            (height, width), window, edge_guide(view.lab[window]), words, allowed, free, on[window],
-            start.astype(np.float32), evidence.astype(np.float32), strips,
-        )  # fmt: skip
+            (height, width),
+            window,
+            edge_guide(view.lab[window]),
+            words,
+            allowed,
+            free,
+            on[window],
+            start.astype(np.float32),
+            evidence.astype(np.float32),
+            surroundings,
+            hint.box is not None,
+            max(15, max(box[2] - box[0], box[3] - box[1]) // 2),
+        )
 
     def solve(self, greed: float) -> Mask:
         """Colour models and minimum cut in turns."""
         belief = self.start
         cut = np.zeros(self.allowed.shape, np.bool_)
         for turn in range(_TURNS):
-            rest = (1 - belief) * self.free
             mine = np.einsum("hwk,hw->k", self.words, belief) / max(float(belief.sum()), 1)
-            theirs = np.einsum("hwk,hw->k", self.words, rest) / max(float(rest.sum()), 1)
-            strict = np.max([*self.strips, theirs], 0)
+            theirs = _local_frequency(self.words, (1 - belief) * self.free, self.reach)
+            strict = np.maximum(self.surroundings, theirs)
             theirs = strict if turn == 0 else (strict + theirs) / 2
-            ratio = np.log((mine + 1e-3) / (theirs + 1e-3)) + (greed if self.strips else 0.0)
-            odds = np.clip(self.words @ ratio.astype(np.float32), -3, 3) + self.evidence * (1.0 if turn < 2 else 0.7)
+            looks = np.log((self.words @ mine.astype(np.float32) + 1e-3) / (theirs + 1e-3)) + greed * self.boxed
+            odds = np.clip(looks, -3, 3) + self.evidence * (1.0 if turn < 2 else 0.7)
             odds[~self.allowed] = _NEVER
             cut = minimum_cut(odds.astype(np.float32), self.guide, smoothness=3.0)
-            if not self.strips:
+            if not self.boxed:
                 cut = _connected_to(cut, self.sure)
             soft = 1 / (1 + np.exp(-np.clip(odds, -9, 9)))
             belief = ((0.85 * cut + 0.15 * soft) * self.allowed).astype(np.float32)
@@ -203,21 +217,39 @@ def _colour_words(lab: Float) -> Float:
     return weight.reshape(*lab.shape[:2], count).astype(np.float32)
 
 
-def _strips(words: Float, free: Mask, box: PixelBox) -> tuple[Float, ...]:
-    """[k] colour frequencies of the strip along each side of `box`, where enough of it is free."""
+def _surroundings(words: Float, free: Mask, box: PixelBox) -> Float:
+    """[h, w] how frequent each colour is in the strips along the sides of `box`, less for sides further away."""
     x0, y0, x1, y1 = box
     thick = max(6, int(0.15 * max(x1 - x0, y1 - y0)))
+    y, x = np.mgrid[0 : free.shape[0], 0 : free.shape[1]].astype(np.float32)
     sides = (
-        np.s_[max(0, y0 - thick) : y0, x0:x1],
-        np.s_[y1 : y1 + thick, x0:x1],
-        np.s_[y0:y1, max(0, x0 - thick) : x0],
-        np.s_[y0:y1, x1 : x1 + thick],
+        (np.s_[max(0, y0 - thick) : y0, x0:x1], y - y0),
+        (np.s_[y1 : y1 + thick, x0:x1], y1 - y),
+        (np.s_[y0:y1, max(0, x0 - thick) : x0], x - x0),
+        (np.s_[y0:y1, x1 : x1 + thick], x1 - x),
     )
     enough = 0.25 * thick * min(x1 - x0, y1 - y0)
-    found = [(words[s], free[s]) for s in sides if free[s].sum() >= enough]
-    # A box that fills the frame has no strips; an empty background then leaves it to the turns.
-    strips = [np.einsum("hwk,hw->k", w, f.astype(np.float32)) / f.sum() for w, f in found]
-    return tuple(strips) or (np.zeros(words.shape[-1], np.float32),)
+    fade = 0.5 * max(x1 - x0, y1 - y0)
+    most = np.zeros(free.shape, np.float32)
+    for strip, distance in sides:
+        if free[strip].sum() >= enough:
+            frequency = np.einsum("hwk,hw->k", words[strip], free[strip].astype(np.float32)) / free[strip].sum()
+            near = np.exp(-np.maximum(distance, 0) / fade)
+            most = np.maximum(most, near * (words @ frequency.astype(np.float32)))
+    return most.astype(np.float32)
+
+
+def _local_frequency(words: Float, weight: Float, reach: int) -> Float:
+    """[h, w] how frequent each pixel's colour is among the pixels of `weight` around it."""
+    size = (words.shape[1] // 2 + 1, words.shape[0] // 2 + 1)
+    kernel = (reach | 1, reach | 1)  # at half size: twice the reach
+    total = np.asarray(cv2.blur(np.asarray(cv2.resize(weight, size)), kernel)) + 1e-3
+    frequency = np.zeros(weight.shape, np.float32)
+    for k in range(words.shape[-1]):
+        here = np.ascontiguousarray(words[..., k])
+        share = np.asarray(cv2.blur(np.asarray(cv2.resize(here * weight, size)), kernel)) / total
+        frequency += here * np.asarray(cv2.resize(share, weight.shape[::-1]))
+    return frequency
 
 
 def _stands_out(measure: Float, inside: Mask, ring: Mask, *, offset: float, low: float, high: float) -> Float:
@@ -228,6 +260,15 @@ def _stands_out(measure: Float, inside: Mask, ring: Mask, *, offset: float, low:
     gain = np.clip((np.percentile(measure[inside], 75) / (usual + offset) - 1.5) / 1.5, 0, 1)
     odds = 1.5 * np.log((measure + offset) / (1.6 * usual + offset))
     return (np.clip(odds, low, high) * gain).astype(np.float32)
+
+
+def _moving_with(taken: Mask, motion: Float, inside: Mask) -> Mask:
+    """[h, w] pixels of the box that move as fast as another object which covers much of it: that one's."""
+    covering, other = taken & inside, inside & ~taken
+    if covering.sum() < 0.4 * inside.sum() or not other.any():
+        return np.zeros_like(taken)
+    speed = float(np.median(motion[covering]))
+    return other & (motion > 0.5 * speed) if speed > 1.0 else np.zeros_like(taken)
 
 
 def _connected_to(mask: Mask, spots: Mask) -> Mask:

@@ -30,7 +30,7 @@ class Sam2(Stage):
         tracks = track(
             source,
             _prompts(work.params["prompts"], labels),
-            labels=labels,
+            objects=len(labels),
             on_progress=progress,
             cancelled=lambda: False,  # `progress` raises instead
         )

@@ -1,7 +1,7 @@
 """The order in which frames are visited, and which visit counts.
 
-Forward from the first prompted frame to the end, then backward from the last one to the start. This module must not know
-how a step is taken or how a mask is found on a prompted frame.
+Forward from the first prompted frame to the end, then backward from the last one to the start. This module must not
+know how a step is taken or how a mask is found on a prompted frame.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ _GAPS = (-4, -2, 2, 4)
 _COVERED = 0.4
 
 
-def follow(
-    clip: WorkingClip, camera: Camera, hints: Hints, *, objects: int, tick: Callable[[], None]
-) -> list[bytes]:
+def follow(clip: WorkingClip, camera: Camera, hints: Hints, *, objects: int, tick: Callable[[], None]) -> list[bytes]:
     """One packed label map per frame (see `unpack`): 0 nothing, k + 1 object k."""
     sweep = _Sweep(clip, camera, hints, objects, tick)
     sweep.forward()
@@ -47,9 +45,7 @@ def _pack(labels: Byte) -> bytes:
 class _Sweep:
     """Both sweeps over one clip: the tracks as they are at the latest frame, and the labels found so far."""
 
-    def __init__(
-        self, clip: WorkingClip, camera: Camera, hints: Hints, objects: int, tick: Callable[[], None]
-    ) -> None:
+    def __init__(self, clip: WorkingClip, camera: Camera, hints: Hints, objects: int, tick: Callable[[], None]) -> None:
         self._clip, self._camera, self._hints, self._tick = clip, camera, hints, tick
         self._size = (clip.height, clip.width)
         self._tracks: dict[int, Track] = {}
@@ -179,5 +175,3 @@ class _Sweep:
 
 def _box_area(hint: Hint) -> float:
     return 0.0 if hint.box is None else float((hint.box[2] - hint.box[0]) * (hint.box[3] - hint.box[1]))
-
-

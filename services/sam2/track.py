@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from services.sam2.appearance import Mask, Samples, take, together
 from services.sam2.camera import warp
@@ -105,7 +104,9 @@ def settle(track: Track, mask: Mask, *, others: Mask, refused: Mask) -> None:
         refused: [h, w] pixels that are certainly not the object.
     """
     seen = float(mask.sum())
-    touches = bool((np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8))).astype(bool) & others).any())
+    touches = bool(
+        (np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8))).astype(bool) & others).any()
+    )
     if track.occluded:
         free = ~others & ~mask
         hidden = np.where(free & refused, track.hidden * 0.7, np.where(free, track.hidden * 0.95, track.hidden))
@@ -145,6 +146,7 @@ def remember(
         inside = track.mask
     if inside.sum() < 4 or outside.sum() < _FEW:
         return None
+
     def some(where: Mask, n: int) -> Samples:
         return take(features, where, n, centre=track.centre, random=random)
 
@@ -165,7 +167,5 @@ def _shift(image: Float, by: Float) -> Float:
 def _centroid(weight: Float) -> Float:
     rows, columns = np.nonzero(weight > 0.2)
     if len(rows) == 0:
-        return np.array(weight.shape[::-1], np.float32) / 2
-    return np.array([columns.mean(), rows.mean()], np.float32)
-
-
+        return (np.array(weight.shape[::-1]) / 2).astype(np.float32)
+    return np.array([columns.mean(), rows.mean()]).astype(np.float32)

@@ -1,10 +1,10 @@
 """From prompts to one mask track per object, over the whole clip and in both directions of time.
 
-The compact profile's tracker: classical vision, nothing trained. The clip is tracked at working size; masks are enlarged
-when they are read. A sweep forward takes every object from its first prompted frame to the end, a sweep backward from its
-last one to the start; a frame between two prompted frames takes the mask that came from the nearer one. A pixel belongs
-to one object at most (`services.sam2.propagate` has the rule). This module must not know about stores and stages.
-Generative Omnimatte section 3.2 leaves this step to SAM 2; the production profile does that.
+The compact profile's tracker: classical vision, nothing trained. The clip is tracked at working size; masks are
+enlarged when they are read. A sweep forward takes every object from its first prompted frame to the end, a sweep
+backward from its last one to the start; a frame between two prompted frames takes the mask that came from the nearer
+one. A pixel belongs to one object at most (`services.sam2.propagate` has the rule). This module must not know about
+stores and stages. Generative Omnimatte section 3.2 leaves this step to SAM 2; the production profile does that.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class Tracks:
     Masks are kept compressed at working size and enlarged on reading, so that a long large clip fits in memory.
     """
 
-    def __init__(self, labels: Sequence[bytes], *, working: tuple[int, int], full: tuple[int, int], objects: int) -> None:
+    def __init__(
+        self, labels: Sequence[bytes], *, working: tuple[int, int], full: tuple[int, int], objects: int
+    ) -> None:
         self._labels = labels
         self._working = working
         self.shape = (len(labels), *full, objects)
@@ -59,16 +61,18 @@ def track(
     frames: FrameSource,
     prompts: Sequence[Prompt],
     *,
-    objects: int,
+    objects: int = 0,
+    labels: Sequence[str] = (),
     on_progress: Callable[[int, int], None],
     cancelled: Callable[[], bool],
 ) -> Tracks:
-    """Follow `objects` objects through the clip.
+    """Follow every object through the clip.
 
     Args:
         frames: the clip, RGB uint8 or uint16, [T, H, W, 3].
         prompts: at least a box or a positive point for every object, in pixels of the full-size frames.
-        objects: how many objects there are; prompts number them from 0.
+        objects: how many objects there are; prompts number them from 0. Not needed with `labels`.
+        labels: the objects' names, in that order, for messages.
         on_progress: called with (done, total) steps.
         cancelled: polled between frames.
 
@@ -79,7 +83,8 @@ def track(
         BadPrompt: a prompt cannot be meant for this clip.
         Cancelled: `cancelled` said so.
     """
-    check_prompts(prompts, shape=tuple(frames.shape), objects=objects)
+    labels = labels or [str(k) for k in range(objects)]
+    check_prompts(prompts, shape=tuple(frames.shape), labels=labels)
     length = int(frames.shape[0])
     at = sorted({p.frame for p in prompts})
     # Reading, the camera's path, the sweep forward and the sweep backward.
@@ -96,8 +101,9 @@ def track(
     clip = WorkingClip(frames, each=lambda _: tick())
     camera = Camera(clip, _camera_motions(clip, tick))
     hints = _hints(prompts, clip, height=int(frames.shape[1]), width=int(frames.shape[2]))
-    labels = follow(clip, camera, hints, objects=objects, tick=tick)
-    return Tracks(labels, working=(clip.height, clip.width), full=(frames.shape[1], frames.shape[2]), objects=objects)
+    full = (int(frames.shape[1]), int(frames.shape[2]))
+    found = follow(clip, camera, hints, objects=len(labels), tick=tick)
+    return Tracks(found, working=(clip.height, clip.width), full=full, objects=len(labels))
 
 
 def _camera_motions(clip: WorkingClip, tick: Callable[[], None]) -> list[NDArray[np.float64]]:
@@ -128,8 +134,8 @@ def _with(hint: Hint, prompt: Prompt, across: float, down: float, clip: WorkingC
         right, bottom = max(left + 1, math.ceil(x1 * across)), max(top + 1, math.ceil(y1 * down))
         box = (left, top, min(right, clip.width), min(bottom, clip.height))
         if hint.box is not None:  # two boxes on one frame: parts of the object
-            box = (*(min(a, b) for a, b in zip(hint.box[:2], box[:2], strict=True)),
-                   *(max(a, b) for a, b in zip(hint.box[2:], box[2:], strict=True)))  # fmt: skip
+            old = hint.box
+            box = (min(old[0], box[0]), min(old[1], box[1]), max(old[2], box[2]), max(old[3], box[3]))
         return replace(hint, box=box)
     x, y = prompt.point or (0.0, 0.0)
     spot = (min(int(x * across), clip.width - 1), min(int(y * down), clip.height - 1))

@@ -152,24 +152,34 @@ def psnr(first: Frames, second: Frames) -> float:
     return float(10.0 * np.log10(255.0**2 / max(float(error), 1e-9)))
 
 
+def read_passes(frames: Path) -> dict[str, Frames]:
+    """The passes that ship, by name; all of one length.
+
+    Raises:
+        FileNotFoundError: a pass holds no PNG frame.
+        ValueError: the passes differ in length, as they do while a render is still going on.
+    """
+    passes = {name: read_frames(frames / name) for name in ("input", "background", "masks")}
+    lengths = {name: len(images) for name, images in passes.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"The passes in {frames} differ in length {lengths}: let render.py finish, then pack again.")
+    return passes
+
+
 def pack(frames: Path, out: Path, *, say: Callable[[str], None] = print) -> None:
-    """Write every shipped file of the clip from the passes under `frames`."""
+    """Write every shipped file of the clip from the passes under `frames`; nothing is written if one is incomplete."""
+    passes = read_passes(frames)
     out.mkdir(parents=True, exist_ok=True)
-    shot = read_frames(frames / "input")
-    chord = ambient(len(shot) / FPS)
+    chord = ambient(len(passes["input"]) / FPS)
     for name, coding in (("input", Coding(crf=14, sound=chord)), ("background", Coding(crf=16))):
-        _pack_pass(frames / name, out / f"{name}.mp4", coding=coding, say=say)
-    for label, mask in split_masks(read_frames(frames / "masks")).items():
+        path = out / f"{name}.mp4"
+        write_video(path, passes[name], coding=coding)
+        quality = psnr(decode(path, layout="rgb24"), passes[name])
+        say(f"{path.name}: {len(passes[name])} frames, {path.stat().st_size} bytes, {quality:.1f} dB of the render")
+    for label, mask in split_masks(passes["masks"]).items():
         path = out / f"mask_{label}.mp4"
         crf = write_mask(path, mask)
-        say(f"{path.name}: {path.stat().st_size} bytes, crf {crf}, exact at threshold 128")
-
-
-def _pack_pass(folder: Path, path: Path, *, coding: Coding, say: Callable[[str], None]) -> None:
-    rendered = read_frames(folder)
-    write_video(path, rendered, coding=coding)
-    quality = psnr(decode(path, layout="rgb24"), rendered)
-    say(f"{path.name}: {len(rendered)} frames, {path.stat().st_size} bytes, {quality:.1f} dB against the render")
+        say(f"{path.name}: {len(mask)} frames, {path.stat().st_size} bytes, crf {crf}, exact at threshold 128")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

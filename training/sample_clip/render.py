@@ -11,7 +11,7 @@ in an environment of its own; the second command runs in the project's:
     .venv-bpy/bin/python -m training.sample_clip.render --out FRAMES_DIR
     .venv/bin/python -m training.sample_clip.pack --frames FRAMES_DIR --out samples/still_life
 
-Seeds and settings are fixed: the same Blender on the same kind of processor gives the same pixels.
+Seeds and settings are fixed: Blender of that version gives the same pixels again, to one grey level in 255.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """The denoising loop: seeded, the same noise for every run, any length, stops when asked."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -77,7 +79,7 @@ def test_the_schedule_runs_from_noise_to_clean() -> None:
     assert torch.allclose(add_noise(clean, noise, torch.zeros(1)), clean)
     x = noise
     levels = timesteps(5)
-    for t, following in zip(levels, levels[1:], strict=False):
+    for t, following in pairwise(levels):
         x = ddim_step(x, clean, t=t, following=following)
         assert torch.allclose(x, add_noise(clean, noise, torch.tensor([following])), atol=1e-5)
     assert torch.allclose(x, clean, atol=1e-6)

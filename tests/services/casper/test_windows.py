@@ -1,5 +1,7 @@
 """Temporal multidiffusion: windows cover, weights sum to one, blending is exact and bounded."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -13,7 +15,7 @@ def test_windows_cover_the_clip_with_the_asked_overlap(frames: int, window: int,
     assume(overlap < window)
     windows = plan_windows(frames, window=window, overlap=overlap)
     assert windows[0].start == 0 and windows[-1].stop == frames
-    for left, right in zip(windows, windows[1:], strict=False):
+    for left, right in pairwise(windows):
         assert left.start < right.start <= left.stop - overlap
     assert all(len(w) == min(window, frames) for w in windows)
 
