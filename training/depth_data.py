@@ -54,7 +54,7 @@ def make_scene(assets: Assets, rng: Rng) -> Scene:
     frame = clip.draw(range(count))[0]
     visible = [clip.visible(i)[0] for i in range(count)]
 
-    rows = (np.arange(HEIGHT, dtype=np.float32) + 0.5) / HEIGHT
+    rows: Array = ((np.arange(HEIGHT) + 0.5) / HEIGHT).astype(np.float32)
     depth = np.repeat(_depth_of(rows, horizon)[:, None], WIDTH, axis=1)
     depths = _depth_of(feet.astype(np.float32), horizon)
     for shown, near in zip(visible, depths, strict=True):

@@ -52,16 +52,21 @@ class GuidedUpscaler(nn.Module):
 
 
 def _told(guides: Tensor) -> Tensor:
-    """The same facts as differences, which are what the decision rests on: C, C - L, I - L, trimask."""
-    c, i, low, tri = guides[:, 0:3], guides[:, 3:6], guides[:, 6:9], guides[:, 9:10]
-    return torch.cat([c - 0.5, 4 * (c - low), 4 * (i - low), 2 * tri - 1], dim=1)
+    """The same facts as differences, which are what the decision rests on: C, C - L, allowed detail, trimask."""
+    c, low, tri = guides[:, 0:3], guides[:, 6:9], guides[:, 9:10]
+    return torch.cat([c - 0.5, 4 * (c - low), 4 * allowed_detail(guides), 2 * tri - 1], dim=1)
+
+
+def allowed_detail(guides: Tensor) -> Tensor:
+    """I - L, but nothing of a removed object: no gate is ever quite shut, so its detail is not even shown."""
+    return (guides[:, 3:6] - guides[:, 6:9]) * (guides[:, 9:10] > 0.25).float()
 
 
 def compose(guides: Tensor, *, gate: Tensor, correction: Tensor) -> Tensor:
     """The frame from the network's decisions: gate [B, 1, H, W] 0..1, correction [B, 3, H, W]."""
     c, i, low, tri = guides[:, 0:3], guides[:, 3:6], guides[:, 6:9], guides[:, 9:10]
     gain = ((c + 0.02) / (low + 0.02)).clamp(1 / _LARGEST_GAIN, _LARGEST_GAIN)
-    made = c + gate * gain * (i - low) + correction
+    made = c + gate * gain * allowed_detail(guides) + correction
     return i + touched(c, low, tri) * (made - i)
 
 

@@ -99,10 +99,11 @@ class Camera:
         scene = cv2.perspectiveTransform(pixels.reshape(-1, 1, 2), self.between(source, target))
         return np.linalg.norm(pixels + flow - np.asarray(scene).reshape(pixels.shape), axis=-1).astype(np.float32)
 
-    def change(self, t: int, *, quantile: float = _QUANTILE) -> Float:
+    def change(self, t: int, *, quantile: float = _QUANTILE, darker: float = 1.0) -> Float:
         """[h, w] colour distance between frame t and the same place of the scene at other times (low quantile).
 
         Near zero where the frame shows what it shows at most other times, large on what has come and gone.
+        `darker` weighs being darker than the scene: a cast shadow only darkens.
         """
         here = self._clip.small(t)
         height, width = here.shape[:2]
@@ -111,7 +112,7 @@ class Camera:
         for dt in _TIMES:
             if 0 <= t + dt < self._clip.length:
                 view = shrink @ self.between(t + dt, t) @ np.linalg.inv(shrink)
-                distances.append(_distance(here, self._clip.small(t + dt), view))
+                distances.append(_distance(here, self._clip.small(t + dt), view, darker))
         if not distances:
             return np.zeros((self._clip.height, self._clip.width), np.float32)
         ordered = np.sort(np.array(distances), 0)
@@ -122,7 +123,7 @@ class Camera:
         return np.asarray(cv2.resize(low, (self._clip.width, self._clip.height)), np.float32)
 
 
-def _distance(here: Byte, other: Byte, view: Matrix) -> Float:
+def _distance(here: Byte, other: Byte, view: Matrix, darker: float) -> Float:
     """[h, w] Lab distance of `here` to `other` seen through `view`, forgiving one pixel; inf where `other` ends."""
     size = here.shape[1::-1]
     seen = np.asarray(cv2.warpPerspective(other, view, size), np.uint8)
@@ -131,6 +132,7 @@ def _distance(here: Byte, other: Byte, view: Matrix) -> Float:
     above = cv2.subtract(here, np.asarray(cv2.dilate(seen, kernel)))
     below = cv2.subtract(np.asarray(cv2.erode(seen, kernel)), here)
     gap = np.maximum(above, below).astype(np.float32)
+    gap[..., 0] = np.maximum(above[..., 0], below[..., 0] * darker)
     distance = np.sqrt((gap * gap).sum(-1)) / 2
     distance[valid < 255] = np.inf
     return distance.astype(np.float32)

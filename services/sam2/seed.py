@@ -21,7 +21,7 @@ from services.sam2.frames import LAB_WEIGHTS, Byte, Float
 _COLOURS = 40
 _TURNS = 6
 # Extra log-odds for the object in the successive starts: cautious first.
-_GREED = (-1.2, -0.8, -0.4, 0.0, 0.4, 0.8, 1.2)
+_GREED = (-0.8, -0.4, 0.0, 0.4, 0.8, 1.2)
 _FILLS_BOX = 0.93
 _NEVER = -50.0
 Mask = NDArray[np.bool_]
@@ -175,11 +175,11 @@ class _Region:
             mine = np.einsum("hwk,hw->k", self.words, belief) / max(float(belief.sum()), 1)
             theirs = _local_frequency(self.words, (1 - belief) * self.free, self.reach)
             strict = np.maximum(self.surroundings, theirs)
-            theirs = strict if turn == 0 else (strict + theirs) / 2
+            theirs = np.asarray(strict if turn == 0 else (strict + theirs) / 2, np.float32)
             looks = np.log((self.words @ mine.astype(np.float32) + 1e-3) / (theirs + 1e-3)) + greed * self.boxed
-            odds = np.clip(looks, -3, 3) + self.evidence * (1.0 if turn < 2 else 0.7)
+            odds = (np.clip(looks, -3, 3) + self.evidence * (1.0 if turn < 2 else 0.7)).astype(np.float32)
             odds[~self.allowed] = _NEVER
-            cut = minimum_cut(odds.astype(np.float32), self.guide, smoothness=3.0)
+            cut = minimum_cut(odds, self.guide, smoothness=3.0)
             if not self.boxed:
                 cut = _connected_to(cut, self.sure)
             soft = 1 / (1 + np.exp(-np.clip(odds, -9, 9)))

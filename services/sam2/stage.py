@@ -30,7 +30,7 @@ class Sam2(Stage):
         tracks = track(
             source,
             _prompts(work.params["prompts"], labels),
-            objects=len(labels),
+            labels=labels,
             on_progress=progress,
             cancelled=lambda: False,  # `progress` raises instead
         )

@@ -21,6 +21,8 @@ from services.sam2.track import Track, remember, start_track
 Hints = Mapping[int, Mapping[int, Hint]]  # frame -> object -> prompts
 # Flow over these many frames tells what moves on a prompted frame; short gaps see little, long ones lose track.
 _GAPS = (-4, -2, 2, 4)
+# On a prompted frame nothing is known yet that would tell a shadow from the object.
+_DARKER = 0.4
 # A box covered this much by other objects is taken for the whole extent of an object that is mostly hidden.
 _COVERED = 0.4
 
@@ -117,8 +119,8 @@ class _Sweep:
         hints = self._hints.get(t, {})
         if not hints:
             return
-        usual = self._camera.change(t, quantile=0.5)
-        view = View(self._clip.lab(t), self._camera.change(t), usual, self._motion(t))
+        usual = self._camera.change(t, quantile=0.5, darker=_DARKER)
+        view = View(self._clip.lab(t), self._camera.change(t, darker=_DARKER), usual, self._motion(t))
         taken = np.zeros(self._size, np.bool_)
         for k, track in self._tracks.items():
             if k not in hints:

@@ -2,7 +2,7 @@
 
 Why: the demo needs a clip whose true answer is known and which anybody may ship. Every pass is the same
 scene with objects hidden from everything (camera, shadow and reflection alike), so the difference of two
-passes is exactly an object with its effects. This module knows Cycles and folders of PNG, no codec.
+passes is an object with its effects, and a grey level of noise. This module knows Cycles and folders of PNG, no codec.
 
 Two commands make the clip, from the root of the repository. Blender's module wants numpy < 2, so it lives
 in an environment of its own; the second command runs in the project's:
@@ -37,7 +37,7 @@ class Quality:
     mask_samples: int
     """Camera rays per pixel of the mask pass; a mask is thresholded at half coverage."""
     threads: int
-    """Processor threads; the pixels do not depend on it."""
+    """Processor threads."""
     percentage: int
     """Size of the frames in percent of 448x256, for previews."""
 

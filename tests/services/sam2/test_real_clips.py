@@ -9,7 +9,7 @@ from training.evaluate_tracking import first_boxes, per_frame, read_clip
 
 
 def test_boxes_follow_two_children_on_a_beach(shared_clips: Path) -> None:
-    frames, masks = read_clip(shared_clips / "boys-beach", 14)
+    frames, masks = read_clip(shared_clips / "boys-beach", 8)
     tracks = track(frames, first_boxes(masks), objects=2, on_progress=lambda done, total: None, cancelled=lambda: False)
     for scores in per_frame(tracks, masks):
         assert np.mean(scores) > 0.75
