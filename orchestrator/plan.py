@@ -19,7 +19,7 @@ from orchestrator.spec import JobSpec, Object, Options
 from services.stage import Request
 
 # Casper's steps and the working resolution where the job does not choose: (steps, long side).
-_PROFILE_DEFAULTS = {"compact": (4, 640), "production": (50, 1024)}
+_PROFILE_DEFAULTS = {"compact": (2, 640), "production": (50, 1024)}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """How well Casper removes: a table over held-out synthetic clips.
 
-    python -m training.evaluate_removal [--clips 40] [--steps 4] [--weights FILE] [--sheet PNG]
+    python -m training.evaluate_removal [--clips 40] [--steps 2] [--weights FILE] [--sheet PNG]
 
 Clips use photographs and cut-outs that training never saw, at base resolution, all of their objects removed (background
 runs) or all but one (solo runs). "Changed region": pixels where the ground truth differs from the input by more than
@@ -89,7 +89,7 @@ def psnr(video: Video, truth: Video, where: NDArray[np.bool_] | None = None) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=40)
-    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--sheet", type=Path, help="write a contact sheet: input, truth, Telea, plate, Casper")
     given = parser.parse_args()

@@ -84,7 +84,7 @@ def _report(work: Work, note: str, done: int, total: int) -> None:
 
 
 def _sampling(params: Params) -> sampler.Sampling:
-    steps = int(params.get("steps", 4))
+    steps = int(params.get("steps", 2))
     if not 1 <= steps <= _MAX_STEPS:
         raise BadOption(f"{steps} denoising steps are not possible; choose 1 to {_MAX_STEPS}.", field="steps")
     if params.get("profile", "compact") != "compact":
