@@ -166,6 +166,8 @@ def test_ctrl_c_cancels_the_job(clip: Path, background: Background) -> None:
         [sys.executable, "-m", "orchestrator.cli", *arguments, "--server", background.server.address,
          "--seed", str(toys.WAITS)],
         cwd=ROOT, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # A test run in a shell's background inherits an ignored SIGINT, and would hand it on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stderr is not None
     lines = iter(process.stderr.readline, "")
