@@ -13,8 +13,10 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 
@@ -56,12 +58,24 @@ def export(network: nn.Module, path: Path, *, channels: int, multiple: int) -> f
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / path.name
         program.save(str(fresh), external_data=False)
+        _strip(fresh)
         error = _largest_error(network, fresh, channels=channels, height=5 * multiple, width=7 * multiple)
         if error > _TOLERANCE:
             raise ValueError(f"the exported graph differs from the network by {error:.2g}; {path} was not replaced.")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(fresh.read_bytes())
     return error
+
+
+def _strip(path: Path) -> None:
+    """Drop what the exporter notes of where each node came from: paths of the machine that trained it."""
+    model = onnx.load(path)
+    graph = model.graph
+    parts: list[Any] = [model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output]
+    for part in parts:
+        part.doc_string = ""
+        del part.metadata_props[:]
+    onnx.save(model, path)
 
 
 def _largest_error(network: nn.Module, path: Path, *, channels: int, height: int, width: int) -> float:
