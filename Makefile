@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test check lock generate clean
+.PHONY: demo test check evaluate blender scenes lock generate clean
 
 demo: $(READY)  ## take the bundled clip apart and say where the page is
 	$(BIN)/omnimatte decompose samples/still_life/input.mp4 $(DEMO_MASKS) --out out/demo --force
@@ -39,6 +39,27 @@ $(READY): requirements.lock pyproject.toml
 	$(PIP) --no-deps --upgrade --target $(VENV)/triton nvidia-pytriton==0.7.0
 	touch $@
 
+# Blender's module needs an old numpy, so it has an environment of its own.
+SCENES := out/scenes/held-out
+BPY := .venv-bpy
+
+blender: $(BPY)/.ready  ## the environment that renders scenes
+
+scenes: $(SCENES)/.ready  ## render the held-out scenes with Cycles (about 10 minutes of one core)
+
+$(SCENES)/.ready: $(BPY)/.ready
+	$(BPY)/bin/python -m training.data.kubric.render --seeds 1000:1010 --frames 8 --samples 8 $(SCENES)
+	touch $@
+
+$(BPY)/.ready:
+	$(PYTHON) -m venv $(BPY)
+	$(BPY)/bin/python -m pip install --quiet --disable-pip-version-check bpy==4.5.15 "numpy<2" pybullet
+	touch $@
+
+evaluate: $(READY) $(SCENES)/.ready  ## the tables of docs/models.md
+	$(BIN)/python -m training.evaluate --scenes $(SCENES)
+	$(BIN)/python -m training.evaluate
+
 lock: $(READY)  ## resolve the dependencies anew (torch brings what its own wheel needs)
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --extra dev pyproject.toml | grep -vE "^(nvidia-|cuda-|triton==)" >requirements.lock
 
@@ -46,4 +67,4 @@ generate: $(READY)  ## the gRPC code
 	$(BIN)/python -m orchestrator.api.generate
 
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) $(BPY) out

@@ -1,7 +1,7 @@
 """The chain of stages as a pure function of the job spec.
 
-    ingest -> sam2 / ingest(mask) -> casper x (N+1, same seed) -> ssr x (N+1) -> omnimatte x N -> finish
-                                  `-> depth ----------------------------------------------------^
+    ingest -> sam2 / ingest(mask) -> plate -> casper x (N+1, same seed) -> ssr x (N+1) -> omnimatte x N -> finish
+                                  `-> depth -------------------------------------------------------------^
 
 N counts the objects whose layer is asked for. When the job has one object, the input video itself shows it alone
 (paper, section 3.2), so only the background run is made. Nothing of a job's identity enters a request, so that two jobs
@@ -19,7 +19,7 @@ from orchestrator.spec import JobSpec, Object, Options
 from services.stage import Request
 
 # Casper's steps and the working resolution where the job does not choose: (steps, long side).
-_PROFILE_DEFAULTS = {"compact": (2, 640), "production": (50, 1024)}
+_PROFILE_DEFAULTS = {"compact": (1, 640), "production": (50, 1024)}
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def plan(spec: JobSpec) -> tuple[Node, ...]:
         keeps |= {item.label: [item.label] for item in layers}
     return (
         *sources,
+        _plate(spec, tracks),
         *(_casper(spec, name, keep, tracks) for name, keep in keeps.items()),
         _depth(spec, tracks),
         *(_ssr(spec, name, keep, tracks) for name, keep in keeps.items()),
@@ -98,6 +99,7 @@ def long_side_of(options: Options) -> int:
 
 
 _VIDEO = Output("ingest")
+_PLATE = Output("plate")
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,12 @@ def _tracks(spec: JobSpec) -> _Tracks:
     return _Tracks(objects, inputs)
 
 
+def _plate(spec: JobSpec, tracks: _Tracks) -> Node:
+    # It leaves every object out, whichever a run of Casper keeps: so once is enough.
+    params = {"objects": tracks.objects, "long_side": long_side_of(spec.options)}
+    return Node("plate", "plate", params, {"video": _VIDEO, **tracks.inputs})
+
+
 def _casper(spec: JobSpec, name: str, keep: list[str], tracks: _Tracks) -> Node:
     # All runs of a job start from the same noise: what the runs agree on must not differ by chance (section 3.2).
     params = {
@@ -154,9 +162,7 @@ def _casper(spec: JobSpec, name: str, keep: list[str], tracks: _Tracks) -> Node:
         "steps": steps_of(spec.options),
         "profile": spec.options.profile,
     }
-    inputs: dict[str, Ref] = {"video": _VIDEO, **tracks.inputs}
-    if spec.preserve is not None:
-        inputs["preserve"] = Output("preserve")
+    inputs = {"video": _VIDEO, "plate": _PLATE, **tracks.inputs, **_preserved(spec)}
     return Node(f"casper/{name}", "casper", params, inputs)
 
 
@@ -167,8 +173,18 @@ def _ssr(spec: JobSpec, name: str, keep: list[str], tracks: _Tracks) -> Node:
         "long_side": long_side_of(spec.options),
         "profile": spec.options.profile,
     }
-    inputs = {"video": _VIDEO, "casper": Output(f"casper/{name}"), **tracks.inputs}
+    inputs = {
+        "video": _VIDEO,
+        "plate": _PLATE,
+        "casper": Output(f"casper/{name}"),
+        **tracks.inputs,
+        **_preserved(spec),
+    }
     return Node(f"ssr/{name}", "ssr", params, inputs)
+
+
+def _preserved(spec: JobSpec) -> dict[str, Ref]:
+    return {} if spec.preserve is None else {"preserve": Output("preserve")}
 
 
 def _depth(spec: JobSpec, tracks: _Tracks) -> Node:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from services.errors import BadOption
+
 BASE_SHORT_SIDE = 128
 BASE_MULTIPLE = 16
 MAX_BASE_ASPECT = 3.5
+DEFAULT_LONG_SIDE = 640
 
 
 def base_size(height: int, width: int) -> tuple[int, int]:
@@ -23,3 +29,11 @@ def working_size(height: int, width: int, *, long_side: int) -> tuple[int, int]:
     if scale == 1.0:
         return height, width
     return max(2, round(height * scale / 2) * 2), max(2, round(width * scale / 2) * 2)
+
+
+def long_side_of(params: Mapping[str, Any]) -> int:
+    """The `long_side` of a stage request. Raises BadOption if it is too small."""
+    long_side = int(params.get("long_side", DEFAULT_LONG_SIDE))
+    if long_side < 16:
+        raise BadOption(f"a long side of {long_side} pixels is too small; choose 16 or more.", field="long_side")
+    return long_side

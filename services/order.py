@@ -39,25 +39,65 @@ def per_frame(
     if not frames:
         return np.zeros((0, objects), dtype=np.int64)
     score = scores(depth, evidence, enough=enough)
-    confidence = np.zeros((frames, objects, objects))
+    return np.stack([merge(frame) for frame in decide(score, change_cost=change_cost)])
+
+
+def scores(depth: NDArray[np.floating], evidence: NDArray[np.number], *, enough: float) -> Floats:
+    """[T, N, N] antisymmetric; positive: i is in front of j."""
+    return witness(evidence, enough=enough) + DEPTH_WEIGHT * nearer(depth)
+
+
+def witness(evidence: NDArray[np.number], *, enough: float) -> Floats:
+    """[T, N, N] antisymmetric within -1..1 from pixels seen covered (see `per_frame`); positive: i is in front of j."""
+    seen = evidence.astype(np.float64)
+    hides = np.swapaxes(seen, 1, 2)  # [t, i, j] = pixels of j that i covers
+    found: Floats = (hides - seen) / (hides + seen + enough)
+    return found
+
+
+def nearer(depth: NDArray[np.floating]) -> Floats:
+    """[T, N, N] antisymmetric within -1..1; positive: i is nearer than j. Zero where one is unseen (NaN)."""
+    difference = depth.astype(np.float64)[:, :, None] - depth.astype(np.float64)[:, None, :]
+    vague: Floats = np.tanh(np.nan_to_num(difference, nan=0.0) / DEPTH_SCALE)
+    return vague
+
+
+def decide(score: Floats, *, change_cost: float) -> Floats:
+    """[T, N, N] confidence (> 0 where i is in front of j, else 0), every pair settled over the whole clip.
+
+    score: [T, N, N] antisymmetric; positive: i is in front of j.
+    """
+    objects = score.shape[1]
+    confidence = np.zeros(score.shape)
     for i in range(objects):
         for j in range(i + 1, objects):
             front = settle(score[:, i, j], change_cost=change_cost)
             sure = _agreement(score[:, i, j], front)
             confidence[:, i, j] = np.where(front, sure, 0.0)
             confidence[:, j, i] = np.where(front, 0.0, sure)
-    return np.stack([merge(frame) for frame in confidence])
+    return confidence
 
 
-def scores(depth: NDArray[np.floating], evidence: NDArray[np.number], *, enough: float) -> Floats:
-    """[T, N, N] antisymmetric; positive: i is in front of j."""
-    seen = evidence.astype(np.float64)
-    hides = np.swapaxes(seen, 1, 2)  # [t, i, j] = pixels of j that i covers
-    witness = (hides - seen) / (hides + seen + enough)
-    nearer = depth.astype(np.float64)[:, :, None] - depth.astype(np.float64)[:, None, :]
-    vague = np.tanh(np.nan_to_num(nearer, nan=0.0) / DEPTH_SCALE)
-    score: Floats = witness + DEPTH_WEIGHT * vague
-    return score
+def agree(depth: NDArray[np.float32], order: Order, met: NDArray[np.bool_], *, margin: float) -> NDArray[np.float32]:
+    """One frame's depths [N], changed as little as keeps their values, so that they follow `order` where objects meet.
+
+    depth: 0 far .. 1 near, NaN unseen. order: [N] front to back. met: [N, N] symmetric, which objects meet.
+    margin: least difference between neighbours of a group. Objects that meet, directly or through others, exchange
+    their depths among themselves and are spread by the margin; all others keep theirs.
+    """
+    result = depth.copy()
+    for group in _groups(met & ~np.isnan(depth)[:, None] & ~np.isnan(depth)[None, :]):
+        members = [k for k in order if k in group]
+        values = np.sort(depth[members])[::-1].astype(np.float64)
+        step = min(margin, 1 / len(members))
+        spread = values.copy()
+        for k in range(1, len(spread)):
+            spread[k] = min(spread[k], spread[k - 1] - step)
+        spread += values.mean() - spread.mean()
+        spread += max(0.0, -float(spread[-1])) - max(0.0, float(spread[0]) - 1)
+        low = np.arange(len(members) - 1, -1, -1) * step  # a spread wider than 0..1 is squeezed at the far end
+        result[members] = np.clip(np.maximum(spread, low), 0, 1)
+    return result
 
 
 def settle(score: Floats, *, change_cost: float) -> NDArray[np.bool_]:
@@ -102,6 +142,21 @@ def merge(confidence: Floats) -> Order:
         left = [k for k in range(objects) if k not in order]
         order.append(next(k for k in left if not any(before[other, k] for other in left)))
     return np.array(order, dtype=np.int64)
+
+
+def _groups(met: NDArray[np.bool_]) -> list[set[int]]:
+    """Sets of two or more objects connected by `met` [N, N]."""
+    left = {int(k) for k in np.flatnonzero(met.any(axis=1))}
+    groups = []
+    while left:
+        group, new = set[int](), {left.pop()}
+        while new:
+            group |= new
+            new = {int(k) for k in np.flatnonzero(met[sorted(new)].any(axis=0))} - group
+        left -= group
+        if len(group) > 1:
+            groups.append(group)
+    return groups
 
 
 def _agreement(score: Floats, front: NDArray[np.bool_]) -> Floats:

@@ -10,6 +10,7 @@ from services.stage import Stage
 STAGES = {
     "ingest": "services.ingest.stage:Ingest",
     "sam2": "services.sam2.stage:Sam2",
+    "plate": "services.plate.stage:PlateStage",
     "casper": "services.casper.stage:Casper",
     "ssr": "services.ssr.stage:Ssr",
     "depth": "services.depth.stage:Depth",

@@ -86,7 +86,7 @@ def _largest_error(network: nn.Module, path: Path, *, channels: int, height: int
 
 
 def networks() -> dict[str, Exportable]:
-    from training import depth, ssr
+    from training.recipes import depth, ssr
 
     return {
         "guided-upscaler": Exportable(ssr.GuidedUpscaler, ssr.GUIDE_CHANNELS, ssr.MULTIPLE),

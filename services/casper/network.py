@@ -62,21 +62,49 @@ def _neighbours(x: Tensor, frames: int) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Every position of every frame looks at all others: how a shadow finds the object that casts it."""
+    """Positions look at each other: how a shadow finds the object that casts it.
 
-    def __init__(self, channels: int, heads: int = 4) -> None:
+    With `across_time` every position of every frame looks at all others, else only at those of its own frame. Queries
+    and keys are rotated by where they are (frame, row, column), so that "below and to the left" can be learned.
+    """
+
+    def __init__(self, channels: int, *, across_time: bool, heads: int = 4) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.across_time = heads, across_time
         self.norm = nn.GroupNorm(8, channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        height = x.shape[-2]
-        qkv = rearrange(self.qkv(self.norm(x)), "(b t) (n m c) h w -> n b m (t h w) c", t=frames, n=3, m=self.heads)
-        seen = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
-        return torch.add(x, self.out(rearrange(seen, "b m (t h w) c -> (b t) (m c) h w", t=frames, h=height)))
+        """x: [(B T), C, H, W]."""
+        query, key, value = self.heads_of(x, frames)
+        seen = F.scaled_dot_product_attention(query, key, value)
+        together, height = frames if self.across_time else 1, x.shape[-2]
+        return torch.add(x, self.out(rearrange(seen, "b m (t h w) c -> (b t) (m c) h w", t=together, h=height)))
+
+    def heads_of(self, x: Tensor, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value, each [B, heads, tokens, C / heads]; B counts clips, or frames if not `across_time`."""
+        together = frames if self.across_time else 1
+        qkv = rearrange(self.qkv(self.norm(x)), "(b t) (n m c) h w -> n b m (t h w) c", t=together, n=3, m=self.heads)
+        turn = _rotations(together, x.shape[-2], x.shape[-1], qkv.shape[-1], x.device)
+        return _rotated(qkv[0], turn), _rotated(qkv[1], turn), qkv[2]
+
+
+def _rotations(frames: int, height: int, width: int, channels: int, device: torch.device) -> Tensor:
+    """Angles [tokens, channels // 2]: a sixth of the channels in pairs for each axis, the rest stay as they are."""
+    pairs = channels // 6
+    frequencies = torch.pi * 0.5 ** torch.linspace(1, 5, pairs, device=device)
+    axes = [torch.arange(n, device=device, dtype=torch.float32) for n in (frames, height, width)]
+    positions = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
+    angles = (positions[..., None] * frequencies).flatten(1)
+    return F.pad(angles, (0, channels // 2 - angles.shape[1]))
+
+
+def _rotated(x: Tensor, angles: Tensor) -> Tensor:
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 
 
 class CompactCasper(nn.Module):
@@ -94,8 +122,9 @@ class CompactCasper(nn.Module):
         self.to_c = nn.Conv2d(b, c, 2, stride=2)
         self.down_c = nn.ModuleList([Block(c, c, time), Block(c, c, time)])
         self.to_d = nn.Conv2d(c, d, 2, stride=2)
-        self.middle = nn.ModuleList([Block(d, d, time), Block(d, d, time)])
-        self.attention = Attention(d)
+        self.middle = nn.ModuleList([Block(d, d, time) for _ in range(3)])
+        self.attention = nn.ModuleList([Attention(d, across_time=True) for _ in range(2)])
+        self.attention_c = Attention(c, across_time=False)
         self.up_c = Block(d + c, c, time)
         self.up_b = Block(c + b, b, time)
         self.up_a = Block(b + a, a, time)
@@ -104,6 +133,10 @@ class CompactCasper(nn.Module):
 
     def forward(self, noisy: Tensor, conditions: Tensor, t: Tensor) -> Tensor:
         """noisy: [B, 3, T, H, W]; conditions: [B, 8, T, H, W] (`stack_conditions`); t: [B] in 0..1. Returns x0."""
+        return self.explain(noisy, conditions, t)[0]
+
+    def explain(self, noisy: Tensor, conditions: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """x0, and the shares [B, 4, T, H, W] (sum 1) of input, plate, paint and relit input in it."""
         frames = noisy.shape[2]
         level = self.embed(_fourier(t))
         x = rearrange(torch.cat([noisy, conditions], dim=1), "b c t h w -> (b t) c h w")
@@ -113,9 +146,11 @@ class CompactCasper(nn.Module):
         c = self.to_c(b)
         for block in self.down_c:
             c = block(c, level, frames)
+        c = self.attention_c(c, frames)
         d = self.to_d(c)
-        d = self.attention(self.middle[0](d, level, frames), frames)
-        d = self.middle[1](d, level, frames)
+        for i, attention in enumerate(self.attention):
+            d = attention(self.middle[i](d, level, frames), frames)
+        d = self.middle[-1](d, level, frames)
         c = self.up_c(torch.cat([_double(d), c], dim=1), level, frames)
         b = self.up_b(torch.cat([_double(c), b], dim=1), level, frames)
         a = self.up_a(torch.cat([_double(b), a], dim=1), level, frames)
@@ -125,8 +160,16 @@ class CompactCasper(nn.Module):
         painted = torch.tanh(out[:, 0:3])
         relit = ((video + 1) * torch.exp(2 * torch.tanh(out[:, 3:6])) - 1).clamp(-1, 1)
         shares = torch.softmax(out[:, 6:10], dim=1)
+        # Not while training: a share that is cut off could never come back.
+        used = shares if self.training else _decided(shares)
         sources = (video, plate, painted, relit)
-        return torch.stack([shares[:, i : i + 1] * source for i, source in enumerate(sources)]).sum(dim=0)
+        return torch.stack([used[:, i : i + 1] * source for i, source in enumerate(sources)]).sum(dim=0), shares
+
+
+def _decided(shares: Tensor) -> Tensor:
+    """Drop shares below 5 %: what is to be copied is copied exactly, not nearly."""
+    kept = F.relu(shares - 0.05)
+    return kept / kept.sum(dim=1, keepdim=True)
 
 
 def stack_conditions(video: Tensor, trimask: Tensor, plate: Tensor, seen: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ Video = NDArray[np.float32]
 class Sampling:
     """steps: denoising steps. window, overlap: frames. seed: of the initial noise."""
 
-    steps: int = 2
+    steps: int = 1
     window: int = 16
     overlap: int = 4
     seed: int = 0

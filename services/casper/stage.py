@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from services import geometry, tracks
-from services.casper import conditions, sampler
+from services import base_clip, geometry, tracks
+from services.casper import sampler
+from services.casper.conditions import Conditions
 from services.casper.network import CONDITION_CHANNELS, CompactCasper
 from services.errors import BadOption
 from services.stage import Params, Stage, Work
@@ -22,10 +23,10 @@ _MAX_STEPS = 256
 
 
 class Casper(Stage):
-    """Video + trimask -> the video without the objects (and their effects) that are not in `keep`."""
+    """Video + trimask + plate -> the video without the objects (and their effects) that are not in `keep`."""
 
     name: ClassVar[str] = "casper"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
         self._path = weights
@@ -49,9 +50,8 @@ class Casper(Stage):
         keep = [labels.index(label) for label in work.params["keep"]]
         source = work.inputs["video"].array("frames")
         height, width = geometry.base_size(source.shape[1], source.shape[2])
-        clip = conditions.load(work.inputs, objects, height=height, width=width, check=work.check)
-        told = conditions.Conditions(clip, keep=keep)
-        told.prepare(progress=partial(_report, work, "plate"))
+        clip = base_clip.load(work.inputs, objects, height=height, width=width, check=work.check)
+        told = Conditions(clip, work.inputs["plate"], keep=keep)
 
         out = work.draft.array("frames", shape=(*clip.shape, 3), dtype="float16", chunk=sampling.window)
         for first, part in sampler.sample(
@@ -84,7 +84,7 @@ def _report(work: Work, note: str, done: int, total: int) -> None:
 
 
 def _sampling(params: Params) -> sampler.Sampling:
-    steps = int(params.get("steps", 2))
+    steps = int(params.get("steps", 1))
     if not 1 <= steps <= _MAX_STEPS:
         raise BadOption(f"{steps} denoising steps are not possible; choose 1 to {_MAX_STEPS}.", field="steps")
     if params.get("profile", "compact") != "compact":

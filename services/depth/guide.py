@@ -8,7 +8,6 @@ Must not know: artifacts, stages, or the network.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,17 +19,6 @@ MULTIPLE = 16
 SMALLEST = 6
 """Fewer visible pixels at base resolution than this, and an object counts as unseen."""
 _LOWER_PART = 0.35
-_COVERED = 64
-
-
-def to_base(masks: Bytes, *, height: int, width: int) -> Bytes:
-    """Object masks [H, W, N] (0 or 255) at base resolution; a pixel at least a quarter covered belongs to the
-    object."""
-    small = [
-        cv2.resize(np.ascontiguousarray(masks[..., i]), (width, height), interpolation=cv2.INTER_AREA)
-        for i in range(masks.shape[-1])
-    ]
-    return np.where(np.stack(small, axis=-1) >= _COVERED, 255, 0).astype(np.uint8)
 
 
 def contact_row(mask: Bytes) -> float | None:

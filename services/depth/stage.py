@@ -1,7 +1,7 @@
 """The `depth` stage, compact profile: depth of every frame and of every object (paper appendix D).
 
 Depth orders the layers where several objects overlap. A frame is estimated by itself at base resolution, then smoothed
-over time.
+over time; where objects touch, their depths follow what can be seen of who hides whom.
 """
 
 from __future__ import annotations
@@ -10,39 +10,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from services import frames, geometry, tracks
-from services.depth import guide
+from services.depth import crossings, guide
 from services.depth.smoothing import median_of_three, smooth_tracks
+from services.engine_stage import EngineStage
 from services.engines import Engine
 from services.errors import BadOption
-from services.stage import Params, Stage, Work
-from services.weights import file_digest
+from services.stage import Params, Work
+from services.trimask import scaled
 
 WEIGHTS = Path(__file__).with_name("compact.onnx")
 
 Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
 
 
-class Depth(Stage):
+class Depth(EngineStage):
     """A clip and its objects -> depth maps and one depth per object and frame, 0 far .. 1 near."""
 
     name: ClassVar[str] = "depth"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
-        self._path = weights
-        self._engine: Engine | None = None
-
-    def weights(self) -> str:
-        return file_digest(self._path)
-
-    def load(self) -> None:
-        if self._engine is None:
-            self._engine = Engine(self._path)
-            self._engine(np.zeros((1, guide.CHANNELS, 32, 32), np.float32))
+        super().__init__(weights, warm_up=(1, guide.CHANNELS, 32, 32))
 
     def run(self, work: Work) -> Params:
         """Writes `depth` [T, h, w] float16 at base resolution and `objects` [T, N] float32, NaN where unseen.
@@ -57,25 +51,29 @@ class Depth(Stage):
         objects = np.full((total, count), np.nan, np.float32)
         out = work.draft.array("depth", shape=(total, height, width), dtype="float16")
 
-        maps = median_of_three(self._maps(work, height=height, width=width, objects=objects))
+        greys = np.zeros((total, height, width), np.uint8)
+        masks = np.zeros((total, height, width, count), np.uint8)
+        maps = median_of_three(self._maps(work, greys=greys, masks=masks, objects=objects))
         for start, stop in frames.chunk_ranges(out):
             out[start:stop] = np.stack([next(maps) for _ in range(start, stop)]).astype(np.float16)
         table = work.draft.array("objects", shape=(total, count), dtype="float32", chunk=total)
-        table[:] = smooth_tracks(objects)
+        table[:] = crossings.settled(smooth_tracks(objects), greys, masks)
         return {"frames": total, "height": height, "width": width}
 
-    def _maps(self, work: Work, *, height: int, width: int, objects: Floats) -> Iterator[Floats]:
-        """The depth map [h, w] of each frame; fills the frame's row of `objects` [T, N] on the way."""
-        assert self._engine is not None
+    def _maps(self, work: Work, *, greys: Bytes, masks: Bytes, objects: Floats) -> Iterator[Floats]:
+        """The depth map [h, w] of each frame; fills the frame's part of `greys`, `masks` and `objects` on the way."""
+        height, width = greys.shape[1:]
         source = work.inputs["video"].array("frames")
         followed = tracks.parse(work.params["objects"])
         for start, stop in frames.chunk_ranges(source):
             small = frames.resized(frames.to_bytes(source[start:stop]), height, width)
-            masks = tracks.read(followed, work.inputs, start=start, stop=stop)
-            for t, (frame, mask) in enumerate(zip(frames.to_float(small), masks, strict=True), start):
+            found = tracks.read(followed, work.inputs, start=start, stop=stop)
+            for t, (frame, mask) in enumerate(zip(frames.to_float(small), found, strict=True), start):
                 work.check()
-                own = guide.to_base(mask, height=height, width=width)
-                depth = estimate(self._engine, frame, own)
+                greys[t] = cv2.cvtColor(small[t - start], cv2.COLOR_RGB2GRAY)
+                own = scaled(mask, height=height, width=width)
+                depth = estimate(self.engine, frame, own)
+                masks[t] = own
                 objects[t] = guide.object_depths(depth, own)
                 work.progress(t + 1, len(objects), "frames")
                 yield depth

@@ -61,8 +61,7 @@ def track(
     frames: FrameSource,
     prompts: Sequence[Prompt],
     *,
-    objects: int = 0,
-    labels: Sequence[str] = (),
+    labels: Sequence[str],
     on_progress: Callable[[int, int], None],
     cancelled: Callable[[], bool],
 ) -> Tracks:
@@ -71,8 +70,7 @@ def track(
     Args:
         frames: the clip, RGB uint8 or uint16, [T, H, W, 3].
         prompts: at least a box or a positive point for every object, in pixels of the full-size frames.
-        objects: how many objects there are; prompts number them from 0. Not needed with `labels`.
-        labels: the objects' names, in that order, for messages.
+        labels: the objects' names, for messages; prompts number them from 0 in that order.
         on_progress: called with (done, total) steps.
         cancelled: polled between frames.
 
@@ -83,7 +81,6 @@ def track(
         BadPrompt: a prompt cannot be meant for this clip.
         Cancelled: `cancelled` said so.
     """
-    labels = labels or [str(k) for k in range(objects)]
     check_prompts(prompts, shape=tuple(frames.shape), labels=labels)
     length = int(frames.shape[0])
     at = sorted({p.frame for p in prompts})

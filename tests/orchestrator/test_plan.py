@@ -121,12 +121,24 @@ def test_another_object_leaves_the_requests_about_the_source_as_they_are(spec: J
         assert before[name] == after[name]
 
 
+@_examples
+@given(_jobs())
+def test_the_plate_is_made_once_and_read_by_all_runs(spec: JobSpec) -> None:
+    nodes = plan(spec)
+    (made,) = by_stage(nodes, "plate")
+    runs = [*by_stage(nodes, "casper"), *by_stage(nodes, "ssr")]
+    assert all(run.inputs["plate"] == Output("plate") for run in runs)
+    assert {run.params.get("long_side", made.params["long_side"]) for run in runs} == {made.params["long_side"]}
+    assert "keep" not in made.params
+
+
 def test_uploads_come_in_as_they_are() -> None:
     spec = from_dict({"source": _digest(1), "objects": [{"label": "vase", "mask": _digest(2)}], "preserve": _digest(3)})
     nodes = {node.id: node for node in plan(spec)}
     assert nodes["ingest"].inputs == {"upload": Upload(f"{1:064x}")}
     assert nodes["mask/vase"].inputs == {"upload": Upload(f"{2:064x}"), "video": Output("ingest")}
     assert nodes["casper/background"].inputs["preserve"] == Output("preserve")
+    assert nodes["ssr/background"].inputs["preserve"] == Output("preserve")
     request = nodes["mask/vase"].request({"ingest": "f" * 64})
     assert request.inputs == {"upload": f"{2:064x}", "video": "f" * 64}
     assert request.subject == "mask/vase"

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from services.order import merge, per_frame, settle
+from services.order import agree, merge, per_frame, settle
 
 
 def hides(frames: int, objects: int, front: int, behind: int, pixels: int = 400) -> np.ndarray:
@@ -118,3 +118,26 @@ def test_merging_keeps_the_surest_pair(confidence):
     if confidence.max() > 0:
         i, j = np.unravel_index(confidence.argmax(), confidence.shape)
         assert order.index(int(i)) < order.index(int(j))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 6), st.data())
+def test_agreeing_depths_follow_the_order_where_objects_meet_and_stay_elsewhere(objects, data):
+    depth = data.draw(arrays(np.float32, objects, elements=st.one_of(st.floats(0, 1, width=32), st.just(np.nan))))
+    met = data.draw(arrays(np.bool_, (objects, objects)))
+    met = (met | met.T) & ~np.eye(objects, dtype=bool)
+    order = np.array(data.draw(st.permutations(range(objects))))
+    changed = agree(depth, order, met, margin=0.05)
+    seen = ~np.isnan(depth)
+    assert (np.isnan(changed) == ~seen).all() and (changed[seen] >= 0).all() and (changed[seen] <= 1).all()
+    for place, i in enumerate(order):
+        for j in order[place + 1 :]:
+            if met[i, j] and seen[i] and seen[j]:
+                assert changed[i] > changed[j] + 0.04
+    alone = ~(met & seen[:, None] & seen[None, :]).any(axis=1)
+    assert np.array_equal(changed[alone], depth[alone], equal_nan=True)
+
+
+def test_depths_that_agree_already_are_left_alone():
+    depth = np.array([0.2, 0.8, 0.5], np.float32)
+    assert np.allclose(agree(depth, np.array([1, 2, 0]), ~np.eye(3, dtype=bool), margin=0.05), depth)

@@ -35,8 +35,25 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, st
             masks[t, ..., channel] = mask
             video[t][mask > 0] = (240, 30, 30) if channel == 0 else (20, 30, 240)
     store = Store(str(tmp_path_factory.mktemp("store")))
-    inputs = {"video": _put(store, "v", "frames", video), "tracks": _put(store, "m", "masks", masks)}
+    # A plate as blurred as one from few references, seen everywhere: the wall without the discs.
+    plate = np.stack([cv2.GaussianBlur(frame, (0, 0), 1) for frame in walls])
+    draft = store.draft(digest("p"), stage="test")
+    draft.array("base", shape=plate.shape, dtype="uint8")[:] = plate
+    draft.array("base_seen", shape=plate.shape[:3], dtype="float16")[:] = 1
+    inputs = {
+        "video": _put(store, "v", "frames", video),
+        "tracks": _put(store, "m", "masks", masks),
+        "plate": draft.commit(request={}, meta={}).address,
+    }
     return store, inputs, masks, walls
+
+
+def _copy(store: Store, other: Store, name: str, arrays: list[str]) -> None:
+    draft = other.draft(digest(name), stage="test")
+    for array in arrays:
+        made = np.asarray(store.get(digest(name)).array(array)[:])
+        draft.array(array, shape=made.shape, dtype=str(made.dtype))[:] = made
+    draft.commit(request={}, meta={})
 
 
 OBJECTS = [{"label": "a", "input": "tracks", "channel": 0}, {"label": "b", "input": "tracks", "channel": 1}]
@@ -75,8 +92,8 @@ def test_the_solo_run_keeps_its_object(scene: tuple) -> None:  # type: ignore[ty
 def test_the_same_request_gives_the_same_pixels_in_another_store(scene: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
     store, inputs, _, _ = scene
     other = Store(str(tmp_path))
-    for name, array in (("v", "frames"), ("m", "masks")):
-        _put(other, name, array, np.asarray(store.get(digest(name)).array(array)[:]))
+    for name, arrays in (("v", ["frames"]), ("m", ["masks"]), ("p", ["base", "base_seen"])):
+        _copy(store, other, name, arrays)
     first, one = _run(store, inputs)
     second, two = _run(other, inputs)
     assert first.address == second.address
@@ -103,3 +120,13 @@ def test_impossible_options_are_refused(scene: tuple, params: dict[str, object])
     store, inputs, _, _ = scene
     with pytest.raises(BadOption):
         _run(store, inputs, **params)
+
+
+def test_the_plate_of_another_clip_is_refused(scene: tuple) -> None:  # type: ignore[type-arg]
+    store, inputs, _, _ = scene
+    draft = store.draft(digest("other plate"), stage="test")
+    draft.array("base", shape=(2, 128, 192, 3), dtype="uint8")[:] = 0
+    draft.array("base_seen", shape=(2, 128, 192), dtype="float16")[:] = 0
+    wrong = draft.commit(request={}, meta={}).address
+    with pytest.raises(BadOption, match="plate"):
+        _run(store, inputs | {"plate": wrong})

@@ -16,7 +16,8 @@ from tests.services.sam2.scenes import Scene, crossing
 
 
 def follow(frames: NDArray[np.uint8], prompts: Sequence[Prompt], objects: int) -> Tracks:
-    return track(frames, prompts, objects=objects, on_progress=lambda done, total: None, cancelled=lambda: False)
+    labels = [str(k) for k in range(objects)]
+    return track(frames, prompts, labels=labels, on_progress=lambda done, total: None, cancelled=lambda: False)
 
 
 def overlap(found: NDArray[np.bool_], given: NDArray[np.bool_]) -> float:
@@ -121,7 +122,7 @@ def test_one_frame_and_deep_frames_are_taken(scene: Scene) -> None:
 def test_progress_reaches_its_total_and_never_goes_back(scene: Scene) -> None:
     seen: list[tuple[int, int]] = []
     track(
-        scene.frames[:4], [box_prompt(scene, 0, 2)], objects=1,
+        scene.frames[:4], [box_prompt(scene, 0, 2)], labels=["0"],
         on_progress=lambda done, total: seen.append((done, total)), cancelled=lambda: False,
     )  # fmt: skip
     assert seen == sorted(seen) and seen[-1][0] == seen[-1][1]
@@ -131,7 +132,7 @@ def test_a_cancelled_job_stops_at_once(scene: Scene) -> None:
     calls: list[int] = []
     with pytest.raises(Cancelled):
         track(
-            scene.frames, [box_prompt(scene, 0, 0)], objects=1,
+            scene.frames, [box_prompt(scene, 0, 0)], labels=["0"],
             on_progress=lambda done, total: calls.append(done), cancelled=lambda: len(calls) >= 3,
         )  # fmt: skip
     assert len(calls) == 3

@@ -57,12 +57,22 @@ def make_scene(total: int = 2, height: int = 256, width: int = 360) -> Scene:
 
 
 def put(store: Store, name: str, array: NDArray[np.generic]) -> str:
-    draft = store.draft(digest(f"{name}{array.shape}{array.dtype}"), stage="test")
+    draft = store.draft(digest(f"{name}{array.shape}{array.dtype}{array.sum(dtype=np.float64)}"), stage="test")
     draft.array(name, shape=array.shape, dtype=str(array.dtype))[:] = array
     return draft.commit(request={}, meta={}).address
 
 
-def request_for(store: Store, scene: Scene, *, kept: bool = False, **params: object) -> Request:
+def put_plate(store: Store, scene: Scene, *, long_side: int, seen: bool) -> str:
+    """The clean floor where the plate is `seen`; grey where it is not."""
+    height, width = geometry.working_size(*scene.video.shape[1:3], long_side=long_side)
+    made = frames.resized(scene.clean, height, width) if seen else np.full((len(scene.clean), height, width, 3), 128)
+    draft = store.draft(digest(f"plate{made.shape}{seen}"), stage="test")
+    draft.array("frames", shape=made.shape, dtype="uint8")[:] = made
+    draft.array("seen", shape=made.shape[:3], dtype="float16")[:] = float(seen)
+    return draft.commit(request={}, meta={}).address
+
+
+def request_for(store: Store, scene: Scene, *, kept: bool = False, seen: bool = False, **params: object) -> Request:
     """A request whose Casper result is perfect at base resolution."""
     size = geometry.base_size(*scene.video.shape[1:3])
     truth = scene.video if kept else scene.clean
@@ -71,6 +81,7 @@ def request_for(store: Store, scene: Scene, *, kept: bool = False, **params: obj
         "video": put(store, "frames", scene.video),
         "casper": put(store, "frames", casper),
         "tracks": put(store, "masks", scene.masks),
+        "plate": put_plate(store, scene, long_side=max(16, int(str(params.get("long_side", 640)))), seen=seen),
     }
     return Request("ssr", {"objects": OBJECTS, "keep": ["disc"] if kept else []} | params, inputs)
 
@@ -189,3 +200,29 @@ def test_a_result_of_another_clip_is_refused(store: Store) -> None:
     mixed = replace(request, inputs={**request.inputs, "casper": shorter.inputs["casper"]})
     with pytest.raises(BadOption, match="number of frames"):
         execute(Ssr(), mixed, store)
+
+
+def test_what_other_frames_saw_behind_the_object_comes_back_sharp(
+    store: Store, removed: tuple[Scene, NDArray[np.float32]]
+) -> None:
+    scene, unseen = removed
+    seen = run(store, request_for(store, scene, seen=True))[1].astype(np.float32)
+    truth = scene.clean / np.float32(255)
+    inside = np.stack([cv2.erode(part, np.ones((9, 9), np.uint8)) for part in scene.masks[..., 0]]) > 0
+    assert np.abs(seen - truth)[inside].mean() < 0.9 * np.abs(unseen - truth)[inside].mean()
+
+
+def test_the_users_preserve_region_is_the_original(store: Store) -> None:
+    scene = make_scene(1)
+    request = request_for(store, scene)
+    region = np.where(scene.shadow, 255, 0).astype(np.uint8)[..., None]
+    result = execute(Ssr(), replace(request, inputs={**request.inputs, "preserve": put(store, "masks", region)}), store)
+    made = np.asarray(store.get(result.address).array("frames")[:]).astype(np.float32)
+    protected = scene.shadow & (cv2.dilate(scene.masks[0, ..., 0], np.ones((7, 7), np.uint8)) == 0)[None]
+    assert protected.any() and np.abs(made - scene.video / np.float32(255))[protected].max() < 1 / 255
+
+
+def test_a_plate_of_another_size_is_refused(store: Store) -> None:
+    request = request_for(store, make_scene(1))
+    with pytest.raises(BadOption, match="plate"):
+        execute(Ssr(), replace(request, params={**request.params, "long_side": 200}), store)

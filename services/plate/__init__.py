@@ -1,0 +1,1 @@
+"""The plate: what the clip itself tells of the background behind its objects."""

@@ -1,0 +1,1 @@
+"""How good the networks are: tables over scenes that training never saw."""
