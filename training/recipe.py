@@ -95,6 +95,8 @@ class Sources:
 
     Attributes:
         base: folder of a pretrained model in diffusers' layout (transformer/, vae/, text_encoder/, ...).
+        scenes: folder of scene files, one folder per category in it (object-paste/, kubric/, tripod/, omnimatte/).
     """
 
     base: Path | None = None
+    scenes: Path | None = None

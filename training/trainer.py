@@ -205,12 +205,14 @@ def main() -> None:
     parser.add_argument("--precision", choices=("bf16", "no"), default="bf16", help="no: float32 throughout")
     parser.add_argument("--init", type=Path, help="start from these weights (.safetensors or a checkpoint)")
     parser.add_argument("--base", type=Path, help="local folder of the pretrained model, for the large recipes")
+    parser.add_argument("--scenes", type=Path, help="folder of scene files, one folder per category in it")
     parser.add_argument("--logs", type=Path, help="folder for TensorBoard")
     parser.add_argument("--export", type=Path, help="write the averaged weights here, in float16")
     given = vars(parser.parse_args())
-    factory, base, export = RECIPES[given.pop("recipe")], given.pop("base"), given.pop("export")
+    factory, export = RECIPES[given.pop("recipe")], given.pop("export")
+    sources = Sources(base=given.pop("base"), scenes=given.pop("scenes"))
     try:
-        network = train(factory(Sources(base=base)), Run(**given))
+        network = train(factory(sources), Run(**given))
     except OmnimatteError as error:
         parser.exit(error.exit_code, f"{parser.prog}: {error.message}\n")
     if export is not None:

@@ -47,7 +47,7 @@ class Mix:
 PAPER = Mix(object_paste=0.02, kubric=0.48, tripod=0.25, omnimatte=0.25)
 """Paper App. B: half real, 48 % Kubric, 2 % Object-Paste. For large models, which can already paint."""
 
-COMPACT = Mix(object_paste=0.55, kubric=0.35, tripod=0.05, omnimatte=0.05)
+COMPACT = Mix(object_paste=0.65, kubric=0.25, tripod=0.05, omnimatte=0.05)
 """For a small model without any prior: our Object-Paste carries effects, and is the only category without end."""
 
 
@@ -149,6 +149,12 @@ class FilePool:
         if not self._scenes:
             self.turn()
         return self._scenes[int(rng.integers(len(self._scenes)))].window(rng, frames=frames)
+
+
+def folders(scenes: Path | None) -> dict[Category, Path]:
+    """Where the categories lie within one folder of scenes; none without a folder."""
+    names: tuple[Category, ...] = ("object-paste", "kubric", "tripod", "omnimatte")
+    return {} if scenes is None else {name: scenes / name for name in names}
 
 
 def present(folders: Mapping[Category, Path] | None) -> dict[Category, list[Path]]:

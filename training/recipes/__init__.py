@@ -10,7 +10,7 @@ from training.recipe import Recipe, Sources
 
 def _compact(module: str, name: str) -> Callable[[Sources], Recipe]:
     def make(sources: Sources) -> Recipe:
-        made: Recipe = getattr(import_module(f"training.recipes.{module}"), name)()
+        made: Recipe = getattr(import_module(f"training.recipes.{module}"), name)(sources)
         return made
 
     return make

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -11,21 +13,25 @@ from torch.utils.data import DataLoader
 
 from services.casper.network import CompactCasper, stack_conditions
 from services.casper.schedule import add_noise
+from training.data import mix
 from training.data.casper import CasperSamples
-from training.recipe import Batch, Recipe
+from training.recipe import Batch, Recipe, Sources
 
 # Most batches show two frames of many clips, because variety teaches effects; every fourth shows longer windows.
 _SHORT, _LONG = (12, 2), (4, 6)
+# Share of training at pure noise.
+_PURE = 0.85
 
 
-def _casper_batches(seed: int) -> Iterator[Batch]:
-    short, long = (_casper_stream(seed, clips=clips, frames=frames) for clips, frames in (_SHORT, _LONG))
+def _casper_batches(seed: int, *, scenes: Path | None) -> Iterator[Batch]:
+    short, long = (_casper_stream(seed, clips=clips, frames=frames, scenes=scenes) for clips, frames in (_SHORT, _LONG))
     while True:
         yield from (next(short), next(short), next(short), next(long))
 
 
-def _casper_stream(seed: int, *, clips: int, frames: int) -> Iterator[Batch]:
-    samples = CasperSamples(split="train", seed=seed, frames=frames, height=96, width=128)
+def _casper_stream(seed: int, *, clips: int, frames: int, scenes: Path | None) -> Iterator[Batch]:
+    folders = mix.folders(scenes)
+    samples = CasperSamples(split="train", seed=seed, frames=frames, height=96, width=128, folders=folders)
     return iter(DataLoader(samples, batch_size=clips, num_workers=1, prefetch_factor=4))
 
 
@@ -36,8 +42,8 @@ def casper_loss(network: nn.Module, batch: Batch, generator: torch.Generator) ->
     device = target.device
     noise = torch.randn(target.shape, generator=generator, device=device)
     t = torch.rand(size, generator=generator, device=device)
-    # Sampling starts from pure noise and takes few steps: the first level matters most.
-    t = torch.where(torch.rand(size, generator=generator, device=device) < 0.6, torch.ones_like(t), t)
+    # Sampling starts from pure noise and takes few steps, one if the caller does not say: the first level matters most.
+    t = torch.where(torch.rand(size, generator=generator, device=device) < _PURE, torch.ones_like(t), t)
     conditions = stack_conditions(batch["video"], batch["trimask"], batch["plate"], batch["seen"])
     assert isinstance(network, CompactCasper)
     clean, shares = network.explain(add_noise(target, noise, t), conditions, t)
@@ -51,5 +57,7 @@ def casper_loss(network: nn.Module, batch: Batch, generator: torch.Generator) ->
     return torch.mean(weight * (error.abs() + error.square())) + 0.1 * copying
 
 
-def compact_casper() -> Recipe:
-    return Recipe(build=CompactCasper, batches=_casper_batches, loss=casper_loss)
+def compact_casper(sources: Sources = Sources()) -> Recipe:
+    """Object-Paste made on the way, mixed with the scene files of `sources` if there are any."""
+    batches = partial(_casper_batches, scenes=sources.scenes)
+    return Recipe(build=CompactCasper, batches=batches, loss=casper_loss)

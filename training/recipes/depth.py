@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from services.depth import guide
 from training.data.depth import DepthSamples
-from training.recipe import Batch, Optimiser, Recipe, Schedule
+from training.recipe import Batch, Optimiser, Recipe, Schedule, Sources
 
 GUIDE_CHANNELS = guide.CHANNELS
 MULTIPLE = guide.MULTIPLE
@@ -92,7 +92,7 @@ def _batches(seed: int) -> Iterator[Batch]:
     return iter(DataLoader(DepthSamples(split="train", seed=seed), batch_size=12, num_workers=1, prefetch_factor=6))
 
 
-def compact_depth() -> Recipe:
+def compact_depth(sources: Sources = Sources()) -> Recipe:
     return Recipe(
         build=CompactDepth,
         batches=_batches,

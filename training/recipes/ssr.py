@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from services.ssr import guide
 from training.data.ssr import SsrSamples
-from training.recipe import Batch, Optimiser, Recipe, Schedule
+from training.recipe import Batch, Optimiser, Recipe, Schedule, Sources
 
 GUIDE_CHANNELS = guide.CHANNELS
 MULTIPLE = guide.MULTIPLE
@@ -106,7 +106,7 @@ def _batches(seed: int) -> Iterator[Batch]:
     return iter(DataLoader(SsrSamples(split="train", seed=seed), batch_size=12, num_workers=1, prefetch_factor=6))
 
 
-def guided_upscaler() -> Recipe:
+def guided_upscaler(sources: Sources = Sources()) -> Recipe:
     return Recipe(
         build=GuidedUpscaler,
         batches=_batches,
