@@ -14,6 +14,7 @@ Must not know: how the server does it, terminals, or command lines.
 from __future__ import annotations
 
 import errno
+import queue
 import shutil
 import threading
 import time
@@ -138,7 +139,7 @@ class Client:
         while True:
             try:
                 with self._errors():
-                    for event in self._stub.WatchJob(pb.WatchJobRequest(name=name, after_sequence=after)):
+                    for event in _received(self._stub.WatchJob(pb.WatchJobRequest(name=name, after_sequence=after))):
                         after, heard = event.sequence, time.monotonic()
                         yield event
                 return
@@ -190,6 +191,35 @@ class Client:
             yield
         except grpc.RpcError as error:
             raise from_rpc(error, address=self.address) from error
+
+
+def _received(call: Any) -> Iterator[Any]:
+    """The messages of `call`, which a thread of its own receives.
+
+    A Ctrl-C that strikes gRPC's code in the main thread can leave one of its locks held for ever, and with it the
+    channel dead on which the job is to be cancelled. Raises grpc.RpcError.
+    """
+    messages: queue.SimpleQueue[tuple[Any, grpc.RpcError | None]] = queue.SimpleQueue()
+
+    def receive() -> None:
+        try:
+            for message in call:
+                messages.put((message, None))
+            messages.put((None, None))
+        except grpc.RpcError as error:
+            messages.put((None, error))
+
+    threading.Thread(target=receive, name="watch", daemon=True).start()
+    try:
+        while True:
+            message, error = messages.get()
+            if error is not None:
+                raise error
+            if message is None:
+                return
+            yield message
+    finally:
+        call.cancel()
 
 
 def error_of(job: pb.Job) -> OmnimatteError | None:

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from services.plate import plate as plates
 from services.trimask import trimask
-from training.data import augment, mix
+from training.data import augment, captions, mix
 from training.data.assets import Assets, Split, find
 from training.data.object_paste import Clip, Layer, synthesise
 from training.data.scenes import Category
@@ -57,8 +56,16 @@ class Scene:
 
     def target(self, keep: tuple[int, ...]) -> NDArray[np.float32]:
         """Ground truth when the labelled channels `keep` stay (unlabelled objects always do): [T, h, w, 3]."""
+        return self.clip.draw(self._shown(keep))
+
+    def caption(self, keep: tuple[int, ...]) -> str:
+        """One sentence about the target."""
+        names = [captions.thing(self.clip.names[i]) for i in self._shown(keep)]
+        return captions.caption(captions.place(self.clip.place), names)
+
+    def _shown(self, keep: tuple[int, ...]) -> list[int]:
         unlabelled = set(range(len(self.clip.layers))) - set(self.labelled)
-        return self.clip.draw(sorted({self.labelled[i] for i in keep} | unlabelled))
+        return sorted({self.labelled[i] for i in keep} | unlabelled)
 
 
 def make_scene(assets: Assets, rng: np.random.Generator, *, frames: int, label_all: bool = False) -> Scene:
@@ -124,6 +131,7 @@ class Drawable(Protocol):
     def synthetic(self) -> bool: ...
     def choose_keep(self, rng: np.random.Generator) -> tuple[int, ...]: ...
     def target(self, keep: tuple[int, ...]) -> NDArray[np.float32]: ...
+    def caption(self, keep: tuple[int, ...]) -> str: ...
 
 
 def draw_sample(
@@ -134,8 +142,8 @@ def draw_sample(
     width: int,
     dilation: int | None = None,
     light: augment.Light | None = None,
-) -> dict[str, Tensor]:
-    """A random crop of `scene` with a random trimask, as float32 tensors [C, T, height, width] in 0..1.
+) -> dict[str, Any]:
+    """A random crop of `scene` with a random trimask, as float32 tensors [C, T, height, width] in 0..1, and a caption.
 
     On synthetic scenes labels switch between white and grey at random (paper App. B). `light` changes all variants
     alike.
@@ -159,9 +167,10 @@ def draw_sample(
         "changed": changed[..., None].astype(np.float32),
     }
     cut = augment.Cut(y, x, height, width, flip_x=bool(rng.random() < 0.5), flip_t=bool(rng.random() < 0.5))
-    return {
+    drawn: dict[str, Any] = {
         name: torch.from_numpy(np.ascontiguousarray(cut(part).transpose(3, 0, 1, 2))) for name, part in parts.items()
     }
+    return {**drawn, "caption": scene.caption(keep)}
 
 
 def _labels(
@@ -189,7 +198,7 @@ def _corner(changed: NDArray[np.bool_], rng: np.random.Generator, *, height: int
     return y, x
 
 
-class CasperSamples(torch.utils.data.IterableDataset[dict[str, Tensor]]):
+class CasperSamples(torch.utils.data.IterableDataset[dict[str, Any]]):
     """An endless stream of samples, the same at the same seed: Object-Paste as it is made, mixed with scene files.
 
     Every category has a pool of scenes in memory; one of its scenes is exchanged every `reuse` samples.
@@ -216,7 +225,7 @@ class CasperSamples(torch.utils.data.IterableDataset[dict[str, Tensor]]):
         self.reuse, self.pool, self.file_pool = reuse, pool, file_pool
         self.folders, self.weights = dict(folders or {}), weights
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         cv2.setNumThreads(1)
         info = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.seed, info.id if info else 0])

@@ -82,6 +82,10 @@ class Window:
         """Ground truth when the objects `keep` stay: [T, h, w, 3], 0..1."""
         return self.part.truth(keep).astype(np.float32) / np.float32(255)
 
+    def caption(self, keep: tuple[int, ...]) -> str:
+        """One sentence about the background: what the kept objects are, a file does not say."""
+        return self.part.caption
+
 
 class FileScene:
     """A scene held in memory, whose plates are made once per frame, when first wanted."""

@@ -57,7 +57,7 @@ def casper_loss(network: nn.Module, batch: Batch, generator: torch.Generator) ->
     return torch.mean(weight * (error.abs() + error.square())) + 0.1 * copying
 
 
-def compact_casper(sources: Sources = Sources()) -> Recipe:
+def compact_casper(sources: Sources) -> Recipe:
     """Object-Paste made on the way, mixed with the scene files of `sources` if there are any."""
     batches = partial(_casper_batches, scenes=sources.scenes)
     return Recipe(build=CompactCasper, batches=batches, loss=casper_loss)

@@ -92,7 +92,8 @@ def _batches(seed: int) -> Iterator[Batch]:
     return iter(DataLoader(DepthSamples(split="train", seed=seed), batch_size=12, num_workers=1, prefetch_factor=6))
 
 
-def compact_depth(sources: Sources = Sources()) -> Recipe:
+def compact_depth(sources: Sources) -> Recipe:
+    """Samples are made on the way; nothing of `sources` is needed."""
     return Recipe(
         build=CompactDepth,
         batches=_batches,

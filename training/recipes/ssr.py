@@ -106,7 +106,8 @@ def _batches(seed: int) -> Iterator[Batch]:
     return iter(DataLoader(SsrSamples(split="train", seed=seed), batch_size=12, num_workers=1, prefetch_factor=6))
 
 
-def guided_upscaler(sources: Sources = Sources()) -> Recipe:
+def guided_upscaler(sources: Sources) -> Recipe:
+    """Samples are made on the way; nothing of `sources` is needed."""
     return Recipe(
         build=GuidedUpscaler,
         batches=_batches,

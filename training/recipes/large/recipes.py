@@ -3,7 +3,8 @@
 Known from the release: learning rates, warm-up, optimisers, frames, batch per GPU (four H100), dropouts, losses, rank
 and alpha. Different here: no ZeRO-2 sharding of the optimiser (5B trained whole therefore wants a GPU of more than 96
 GB), one picture size per run instead of one drawn for every batch from 256 to 1024, and latents are the VAE's mode.
-Clips are ours (training/data/casper.py), 128x224, unless others are given. No moving average, as in the release.
+Clips are ours (training/data/casper.py), 128x224, in the paper's mix of categories as far as there are scene files. No
+moving average, as in the release.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from services.errors import BadOption
+from training.data import mix
+from training.data.casper import CasperSamples
 from training.recipe import Batch, Optimiser, Recipe, Schedule, Sources
 from training.recipes.large import cogvideox, wan
 from training.recipes.large.backbone import Backbone, casper_loss
@@ -34,11 +37,20 @@ class Clips:
     height: int = 128
     width: int = 224
 
-    def samples(self, seed: int) -> Iterator[Batch]:
-        from training.data.casper import CasperSamples
+    def of(self, sources: Sources) -> Samples:
+        """Batches that take their scene files from `sources`."""
+        return partial(self.samples, scenes=sources.scenes)
 
+    def samples(self, seed: int, *, scenes: Path | None) -> Iterator[Batch]:
         clips = CasperSamples(
-            split="train", seed=seed, frames=self.frames, height=self.height, width=self.width, reuse=4
+            split="train",
+            seed=seed,
+            frames=self.frames,
+            height=self.height,
+            width=self.width,
+            reuse=4,
+            folders=mix.folders(scenes),
+            weights=mix.PAPER,
         )
         return iter(DataLoader(clips, batch_size=self.batch, num_workers=2, prefetch_factor=2))
 
@@ -52,27 +64,27 @@ WAN_SMALL = Clips(frames=81, batch=8)
 WAN_LARGE = Clips(frames=81, batch=1)
 
 
-def casper_cogvideox(sources: Sources, *, samples: Samples = COGVIDEOX.samples) -> Recipe:
+def casper_cogvideox(sources: Sources) -> Recipe:
     """CogVideoX-Fun V1.5 5B InP, trained whole."""
     base = _base(sources)
     build = partial(cogvideox.read_network, base)
-    return _recipe(build, cogvideox.CogVideoX.read(base), samples, _CAME)
+    return _recipe(build, cogvideox.CogVideoX.read(base), COGVIDEOX.of(sources), _CAME)
 
 
-def casper_wan_small(sources: Sources, *, samples: Samples = WAN_SMALL.samples) -> Recipe:
+def casper_wan_small(sources: Sources) -> Recipe:
     """Wan 2.1 Fun 1.3B InP, trained whole. The release names no clipping for it; CogVideoX's is used."""
     base = _base(sources)
-    return _recipe(partial(wan.read_network, base), wan.Wan.read(base), samples, _CAME)
+    return _recipe(partial(wan.read_network, base), wan.Wan.read(base), WAN_SMALL.of(sources), _CAME)
 
 
-def casper_wan_adapter(sources: Sources, *, samples: Samples = WAN_LARGE.samples) -> Recipe:
+def casper_wan_adapter(sources: Sources) -> Recipe:
     """Wan 2.1 Fun 14B InP, frozen in bfloat16 under an adapter of rank 128. Only the adapter is saved."""
     base = _base(sources)
 
     def build() -> nn.Module:
         return wan.with_adapter(wan.read_network(base, frozen=True))
 
-    return _recipe(build, wan.Wan.read(base), samples, _ADAPTER)
+    return _recipe(build, wan.Wan.read(base), WAN_LARGE.of(sources), _ADAPTER)
 
 
 def tiny(name: str, samples: Samples) -> Recipe:
