@@ -19,7 +19,7 @@ from services.errors import BadInput, BadOption, BadPrompt
 
 FORMATS = ("png", "webm", "prores", "exr")
 PROFILES = ("compact", "production")
-SCHEDULES = ("fast", "draft")
+SCHEDULES = ("fast", "draft", "reference")
 MAX_OBJECTS = 8
 MAX_PROMPTS = 64
 MAX_STEPS = 100

@@ -8,6 +8,7 @@ is never computed twice. A folder and an S3-compatible bucket go through the sam
     <root>/<aa>/<address>/manifest.json
     <root>/<aa>/<address>/<attempt>/<array>/...      Zarr v3
     <root>/<aa>/<address>/<attempt>/<file>
+    <root>/<aa>/<address>/checkpoint                 only while it is being made
 
 Must not know: what a stage does, or how it was reached. Importable without numpy and zarr by the control plane.
 """
@@ -150,6 +151,28 @@ class Draft:
         self._store.remove(self.root)
 
 
+class Checkpoint:
+    """What an unfinished attempt at an artifact leaves for the next one: a blob beside the artifact-to-be.
+
+    It is no part of the artifact, and goes when that is published. Two attempts at once overwrite each other's, which
+    does no harm as long as any of them is a state to go on from.
+    """
+
+    def __init__(self, store: Store, address: str) -> None:
+        self._store = store
+        self._path = f"{store.prefix(address)}/checkpoint"
+
+    def load(self) -> bytes | None:
+        """What was saved last, or None."""
+        return self._store.read(self._path)
+
+    def save(self, data: bytes) -> None:
+        self._store.put(self._path, data)
+
+    def clear(self) -> None:
+        self._store.remove_object(self._path)
+
+
 class Store:
     """A content-addressed store over a folder or a bucket."""
 
@@ -164,11 +187,8 @@ class Store:
 
     def find(self, address: str) -> Artifact | None:
         """The finished artifact at `address`, or None."""
-        try:
-            raw = obstore.get(self._backend, f"{self.prefix(address)}/manifest.json").bytes()
-        except FileNotFoundError:
-            return None
-        return Artifact(self, Manifest(**json.loads(bytes(raw))))
+        raw = self.read(f"{self.prefix(address)}/manifest.json")
+        return None if raw is None else Artifact(self, Manifest(**json.loads(raw)))
 
     def get(self, address: str) -> Artifact:
         """The finished artifact at `address`. Raises NotFound."""
@@ -180,6 +200,10 @@ class Store:
     def draft(self, address: str, *, stage: str) -> Draft:
         """Begin the artifact `address`."""
         return Draft(self, address, stage)
+
+    def checkpoint(self, address: str) -> Checkpoint:
+        """The state of unfinished attempts at the artifact `address`."""
+        return Checkpoint(self, address)
 
     def upload(self, data: Iterable[bytes], *, filename: str) -> Artifact:
         """Store a user's file under the SHA-256 of its bytes; the same bytes are stored once."""
@@ -228,6 +252,13 @@ class Store:
 
         obstore.put(self._backend, path, counted())
         return size
+
+    def read(self, path: str) -> bytes | None:
+        """The whole object `path`, or None."""
+        try:
+            return bytes(obstore.get(self._backend, path).bytes())
+        except FileNotFoundError:
+            return None
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
         return bytes(obstore.get_range(self._backend, path, start=start, end=end))

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from services.artifacts import Artifact, Draft, Store, digest
-from services.errors import BadOption, Cancelled, from_exception
+from services.artifacts import Artifact, Checkpoint, Draft, Store, digest
+from services.errors import BadOption, Cancelled, OutOfSpace, Unavailable, from_exception
 
 Params = Mapping[str, Any]
 
@@ -106,6 +106,7 @@ class Work:
         draft: where its output goes.
         progress: call `progress(done, total, note)` as often as convenient.
         check: call between steps; raises Cancelled when somebody asked to stop.
+        checkpoint: for long runs: save here what the next attempt at the same request can go on from.
     """
 
     params: Params
@@ -113,6 +114,7 @@ class Work:
     draft: Draft
     progress: Callable[[int, int, str], None]
     check: Callable[[], None]
+    checkpoint: Checkpoint
 
 
 class Stage(ABC):
@@ -179,15 +181,23 @@ def execute(
         inputs = {name: store.get(where) for name, where in request.inputs.items()}
         stage.load()
         started = time.monotonic()
-        draft = store.draft(address, stage=stage.name)
+        draft, checkpoint = store.draft(address, stage=stage.name), store.checkpoint(address)
         try:
-            meta = stage.run(Work(request.params, inputs, draft, progress, check))
+            meta = stage.run(Work(request.params, inputs, draft, progress, check, checkpoint))
             check()
             seconds = time.monotonic() - started
             draft.commit(request=_provenance(stage, request), meta=meta, seconds=seconds)
-        except BaseException:
+        except BaseException as error:
             draft.abort()
+            if not _passing(error):
+                checkpoint.clear()
             raise
+        checkpoint.clear()
     except Exception as error:
         raise from_exception(error, doing=subject) from error
     return Result(address=address, meta=meta, seconds=round(seconds, 3), cached=False)
+
+
+def _passing(error: BaseException) -> bool:
+    """Whether another attempt may well succeed; what else went wrong may come from the checkpoint itself."""
+    return not isinstance(error, Exception) or isinstance(error, Cancelled | Unavailable | OutOfSpace)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from torch import Tensor
 from services.omnimatte.unet import AlphaUNet
 
 Array = NDArray[np.float32]
+State = dict[str, Any]
+"""Tensors and numbers to go on from."""
 _FEATURES = 7
 _CERTAIN = 0.01  # The guess is never surer than this, or the network could not change it.
 
@@ -73,7 +76,7 @@ class AlphaModel:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # Without instructions for it, bfloat16 is emulated and slower than float32.
         self._halved = self._device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-        self._generator = torch.Generator().manual_seed(seed)
+        self._seed = seed
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._net = AlphaUNet(_FEATURES).to(self._device)
@@ -87,21 +90,36 @@ class AlphaModel:
         batch: int,
         rate: float,
         tolerance: float,
-        on_step: Callable[[], None],
+        on_step: Callable[[float, Callable[[], State]], None],
+        state: State | None = None,
     ) -> None:
-        """Optimise on random batches of `batch` frames. `tolerance`: differences up to this are the pair's noise."""
+        """Optimise on random batches of `batch` frames. `tolerance`: differences up to this are the pair's noise.
+
+        on_step: called after each step with its loss and with what makes the state to go on from.
+        state: go on from such a state of the same call.
+        """
         optimizer = torch.optim.Adam(self._net.parameters(), lr=rate, betas=(0.9, 0.99))
-        count = len(sample.guess)
-        for step in range(steps):
-            on_step()
+        if state is not None:
+            self._net.load_state_dict(state["network"])
+            optimizer.load_state_dict(state["optimizer"])
+        for step in range(state["step"] if state is not None else 0, steps):
             done = step / steps
             for group in optimizer.param_groups:
                 group["lr"] = rate * min(1.0, (step + 1) / 5) * 0.5 * (1 + float(np.cos(np.pi * done)))
-            chosen = torch.randperm(count, generator=self._generator)[:batch].numpy()
+            # Which frames depends on the step alone: a run that is resumed goes on as if it had never stopped.
+            chosen = np.random.default_rng([self._seed, steps, step]).permutation(len(sample.guess))[:batch]
             loss = self._loss(sample, chosen, weights=weights, done=done, tolerance=tolerance)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            on_step(loss.item(), lambda done=step + 1: self._state(optimizer, done))  # type: ignore[misc]
+
+    def state(self) -> State:
+        """The network alone, for `restore`."""
+        return {"network": self._net.state_dict()}
+
+    def restore(self, state: State) -> None:
+        self._net.load_state_dict(state["network"])
 
     def alpha(self, solo: NDArray[np.floating], background: NDArray[np.floating], guess: NDArray[np.floating]) -> Array:
         """Alpha [t, h, w] of frames [t, h, w, 3] and their first guess [t, h, w]; exactly 0 and 1 at the ends."""
@@ -109,6 +127,9 @@ class AlphaModel:
             found = self._alpha(self._image(solo), self._image(background), self._map(guess))
             stretched = (found[:, 0] - 1.2 * _CERTAIN) / (1 - 2.4 * _CERTAIN)
         return np.asarray(stretched.clamp(0, 1).cpu().numpy(), np.float32)
+
+    def _state(self, optimizer: torch.optim.Optimizer, step: int) -> State:
+        return {**self.state(), "optimizer": optimizer.state_dict(), "step": step}
 
     def _alpha(self, solo: Tensor, background: Tensor, guess: Tensor) -> Tensor:
         features = torch.cat([solo - 0.5, 4 * (solo - background).abs(), guess], dim=1)

@@ -15,10 +15,10 @@ from services.casper.network import CompactCasper, stack_conditions
 from services.casper.schedule import add_noise
 from training.data import mix
 from training.data.casper import CasperSamples
-from training.recipe import Batch, Recipe, Sources
+from training.recipe import Batch, Recipe, Schedule, Sources
 
-# Most batches show two frames of many clips, because variety teaches effects; every fourth shows longer windows.
-_SHORT, _LONG = (12, 2), (4, 6)
+# Most batches show one frame of many clips, because variety teaches effects; every fourth shows longer windows.
+_SHORT, _LONG = (24, 1), (4, 6)
 # Share of training at pure noise.
 _PURE = 0.85
 
@@ -31,7 +31,8 @@ def _casper_batches(seed: int, *, scenes: Path | None) -> Iterator[Batch]:
 
 def _casper_stream(seed: int, *, clips: int, frames: int, scenes: Path | None) -> Iterator[Batch]:
     folders = mix.folders(scenes)
-    samples = CasperSamples(split="train", seed=seed, frames=frames, height=96, width=128, folders=folders)
+    # Making a scene takes longer than a step; with other crops and other trimasks it serves many batches.
+    samples = CasperSamples(split="train", seed=seed, frames=frames, height=96, width=128, reuse=25, folders=folders)
     return iter(DataLoader(samples, batch_size=clips, num_workers=1, prefetch_factor=4))
 
 
@@ -60,4 +61,4 @@ def casper_loss(network: nn.Module, batch: Batch, generator: torch.Generator) ->
 def compact_casper(sources: Sources) -> Recipe:
     """Object-Paste made on the way, mixed with the scene files of `sources` if there are any."""
     batches = partial(_casper_batches, scenes=sources.scenes)
-    return Recipe(build=CompactCasper, batches=batches, loss=casper_loss)
+    return Recipe(build=CompactCasper, batches=batches, loss=casper_loss, schedule=Schedule(cooldown=0.6))

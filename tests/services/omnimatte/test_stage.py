@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from services.errors import BadOption, Cancelled
+from services.errors import BadOption, Cancelled, Internal
+from services.omnimatte import stage
+from services.omnimatte.reference import layer as reference
+from services.omnimatte.reference import solve
 from services.stage import Progress
 from tests.services.omnimatte.run import Layer, decompose
 from tests.services.omnimatte.scene import Scene, disturbed, render, resized
@@ -105,15 +110,70 @@ def test_a_frame_without_the_object_is_empty(tmp_path: Path) -> None:
     assert decompose(tmp_path, inputs).alpha[1].max() < 0.01
 
 
-def test_a_cancelled_run_stops_and_leaves_nothing(scene: Scene, tmp_path: Path) -> None:
+def stopped_after(count: int, note: str) -> tuple[list[Progress], Callable[[], bool]]:
+    """Where progress goes, and a wish to cancel once `note` was heard `count` times."""
     seen: list[Progress] = []
+    return seen, lambda: sum(p.note.startswith(note) for p in seen) >= count
+
+
+def test_a_cancelled_run_stops_within_an_iteration_and_leaves_no_layer(scene: Scene, tmp_path: Path) -> None:
+    seen, cancelled = stopped_after(1, "base pass")
     with pytest.raises(Cancelled):
-        decompose(
-            tmp_path, pair(scene), on_progress=seen.append, cancelled=lambda: any(p.note == "base pass" for p in seen)
-        )
-    assert [p.note for p in seen].count("base pass") == 1
+        decompose(tmp_path, pair(scene), on_progress=seen.append, cancelled=cancelled)
+    assert sum(p.note.startswith("base pass") for p in seen) == 1
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in written if "alpha" in path.parts or "rgb" in path.parts]
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reference schedule with few iterations, and states saved after every third."""
+    base, working = (replace(one, iterations=8, batch=2) for one in (solve.BASE, solve.WORKING))
+    monkeypatch.setitem(stage.SCHEDULES, "reference", reference.Schedule(base, working))  # type: ignore[arg-type]
+    monkeypatch.setattr(stage, "_SAVED_EVERY", {"fast": 3, "draft": 3, "reference": 3})
+
+
+@pytest.mark.parametrize("schedule", ["draft", "reference"])
+@pytest.mark.parametrize(("note", "count"), [("base pass", 5), ("working pass", 4)])
+def test_a_run_that_was_stopped_goes_on_and_ends_bit_identical(
+    short: None, scene: Scene, tmp_path: Path, schedule: str, note: str, count: int
+) -> None:
+    whole = decompose(tmp_path / "whole", pair(scene), schedule=schedule)
+    seen, cancelled = stopped_after(count, note)
+    with pytest.raises(Cancelled):
+        decompose(tmp_path / "again", pair(scene), schedule=schedule, on_progress=seen.append, cancelled=cancelled)
+    assert list(tmp_path.rglob("checkpoint"))
+    later: list[Progress] = []
+    resumed = decompose(tmp_path / "again", pair(scene), schedule=schedule, on_progress=later.append)
+    assert np.array_equal(resumed.alpha, whole.alpha) and np.array_equal(resumed.rgb, whole.rgb)
+    # What was saved is not done again: only the step that was restored, and those after it, are heard of.
+    repeated = sum(p.note.startswith(note) for p in seen) + sum(p.note.startswith(note) for p in later)
+    steps = {"base pass": 12, "working pass": 4}[note] if schedule == "draft" else 8
+    assert repeated <= steps + 3
+    assert later[-1].done == later[-1].total
+    assert not list(tmp_path.rglob("checkpoint"))
+
+
+def test_a_checkpoint_that_cannot_be_read_costs_one_attempt(short: None, scene: Scene, tmp_path: Path) -> None:
+    seen, cancelled = stopped_after(5, "base pass")
+    with pytest.raises(Cancelled):
+        decompose(tmp_path, pair(scene), on_progress=seen.append, cancelled=cancelled)
+    next(tmp_path.rglob("checkpoint")).write_bytes(b"not a state")
+    with pytest.raises(Internal):
+        decompose(tmp_path, pair(scene))
+    assert decompose(tmp_path, pair(scene)).meta["frames"] == 4
+
+
+def test_the_reference_schedule_finds_the_object_and_its_shadow(
+    monkeypatch: pytest.MonkeyPatch, scene: Scene, tmp_path: Path
+) -> None:
+    base, working = replace(solve.BASE, iterations=220), replace(solve.WORKING, iterations=60)
+    monkeypatch.setitem(stage.SCHEDULES, "reference", reference.Schedule(base, working))  # type: ignore[arg-type]
+    layer = decompose(tmp_path, pair(scene), schedule="reference")
+    assert layer.alpha[scene.ball].mean() > 0.9
+    assert layer.alpha[scene.shadow].mean() > 0.25
+    assert layer.alpha[scene.far].mean() < 0.05
+    assert layer.alpha.min() >= 0 and layer.alpha.max() <= 1
 
 
 def test_progress_rises_to_its_total(scene: Scene, tmp_path: Path) -> None:
