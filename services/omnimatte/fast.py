@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from services.omnimatte import colour, evidence
 from services.omnimatte.attempt import Attempt, State
-from services.omnimatte.fitting import BASE, WORKING, AlphaModel, Sample
+from services.omnimatte.fitting import BASE, WORKING, AlphaModel, Sample, Weights
 from services.omnimatte.layer import View, each
 from services.omnimatte.source import Source
 
@@ -41,6 +41,9 @@ class Schedule:
     working_steps: int
     working_frames: int
     """Frames, spread over the clip, that the working pass learns from."""
+    base: Weights = BASE
+    working: Weights = WORKING
+    saved_every: int = 10
 
     @property
     def steps(self) -> int:
@@ -80,7 +83,7 @@ def solve(source: Source, schedule: Schedule, attempt: Attempt, *, seed: int) ->
         attempt.advance("working pass", steps=state["step"])
     model.fit(
         _working_sample(source, base, count=schedule.working_frames),
-        weights=WORKING,
+        weights=schedule.working,
         steps=schedule.working_steps,
         batch=1,
         rate=1e-3,
@@ -139,7 +142,7 @@ class _Base:
         )
         model.fit(
             sample,
-            weights=BASE,
+            weights=schedule.base,
             steps=schedule.base_steps,
             batch=schedule.base_batch,
             rate=2e-3,

@@ -23,12 +23,13 @@ from services.stage import Params, Stage, Work
 
 Array = NDArray[np.float32]
 
-SCHEDULES: Mapping[str, fast.Schedule | reference.Schedule] = {
+Schedule = fast.Schedule | reference.Schedule
+
+SCHEDULES: Mapping[str, Schedule] = {
     "draft": fast.DRAFT,
     "fast": fast.FAST,
     "reference": reference.REFERENCE,
 }
-_SAVED_EVERY = {"draft": 10, "fast": 10, "reference": 200}
 
 
 class Omnimatte(Stage):
@@ -37,18 +38,21 @@ class Omnimatte(Stage):
     name: ClassVar[str] = "omnimatte"
     version: ClassVar[int] = 2
 
+    def __init__(self, schedules: Mapping[str, Schedule] = SCHEDULES) -> None:
+        """schedules: what a request may choose from, by name."""
+        self._schedules = schedules
+
     def run(self, work: Work) -> Params:
         """Writes `alpha` [T, h, w, 1] and `rgb` [T, h, w, 3], float16 0..1, straight.
 
         Raises BadOption for an unknown label or schedule, or inputs of different lengths.
         """
         name = work.params.get("schedule", "fast")
-        if name not in SCHEDULES:
-            raise BadOption(
-                f"there is no schedule {name!r}; choose {' or '.join(map(repr, SCHEDULES))}.", field="schedule"
-            )
-        schedule, source = SCHEDULES[name], Source(work)
-        attempt = Attempt(work, total=2 * source.length + schedule.steps, every=_SAVED_EVERY[name])
+        if name not in self._schedules:
+            known = " or ".join(map(repr, self._schedules))
+            raise BadOption(f"there is no schedule {name!r}; choose {known}.", field="schedule")
+        schedule, source = self._schedules[name], Source(work)
+        attempt = Attempt(work, total=2 * source.length + schedule.steps, every=schedule.saved_every)
         error = _write(work, source, _solved(source, schedule, attempt, work.params), attempt)
         return {
             "frames": source.length,
@@ -59,7 +63,7 @@ class Omnimatte(Stage):
         }
 
 
-def _solved(source: Source, schedule: fast.Schedule | reference.Schedule, attempt: Attempt, params: Params) -> Layer:
+def _solved(source: Source, schedule: Schedule, attempt: Attempt, params: Params) -> Layer:
     seed = int(params.get("seed", 0))
     if isinstance(schedule, reference.Schedule):
         return reference.solve(source, schedule, attempt, seed=seed)

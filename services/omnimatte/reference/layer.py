@@ -29,6 +29,7 @@ class Schedule:
 
     base: Pass
     working: Pass
+    saved_every: int = 200
 
     @property
     def steps(self) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from services.artifacts import Store, digest
 from services.compositing import over, psnr
-from services.omnimatte.stage import Omnimatte
+from services.omnimatte.stage import SCHEDULES, Omnimatte, Schedule
 from services.stage import Params, Progress, Request, execute
 
 Array = NDArray[np.float32]
@@ -39,6 +39,7 @@ def decompose(
     seed: int = 0,
     label: str = "ball",
     schedule: str = "draft",
+    schedules: Mapping[str, Schedule] = SCHEDULES,
     on_progress: Callable[[Progress], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Layer:
@@ -57,7 +58,7 @@ def decompose(
         inputs[name] = address
     objects = [{"label": name, "input": name, "channel": 0} for name in ("ball", "cube") if name in arrays]
     request = Request("omnimatte", {"objects": objects, "label": label, "schedule": schedule, "seed": seed}, inputs)
-    result = execute(Omnimatte(), request, store, on_progress=on_progress, cancelled=cancelled)
+    result = execute(Omnimatte(schedules), request, store, on_progress=on_progress, cancelled=cancelled)
     found = store.get(result.address)
     return Layer(
         alpha=np.asarray(found.array("alpha")[:]).astype(np.float32),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from services.errors import BadOption, Cancelled, Internal
-from services.omnimatte import stage
+from services.omnimatte import fast, stage
 from services.omnimatte.reference import layer as reference
 from services.omnimatte.reference import solve
 from services.stage import Progress
@@ -125,26 +126,26 @@ def test_a_cancelled_run_stops_within_an_iteration_and_leaves_no_layer(scene: Sc
     assert not [path for path in written if "alpha" in path.parts or "rgb" in path.parts]
 
 
-@pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reference schedule with few iterations, and states saved after every third."""
-    base, working = (replace(one, iterations=8, batch=2) for one in (solve.BASE, solve.WORKING))
-    monkeypatch.setitem(stage.SCHEDULES, "reference", reference.Schedule(base, working))  # type: ignore[arg-type]
-    monkeypatch.setattr(stage, "_SAVED_EVERY", {"fast": 3, "draft": 3, "reference": 3})
+PASSES = tuple(replace(one, iterations=8, batch=2) for one in (solve.BASE, solve.WORKING))
+SHORT: dict[str, stage.Schedule] = {
+    "draft": replace(fast.DRAFT, saved_every=3),
+    "reference": reference.Schedule(*PASSES, saved_every=3),
+}
 
 
 @pytest.mark.parametrize("schedule", ["draft", "reference"])
 @pytest.mark.parametrize(("note", "count"), [("base pass", 5), ("working pass", 4)])
 def test_a_run_that_was_stopped_goes_on_and_ends_bit_identical(
-    short: None, scene: Scene, tmp_path: Path, schedule: str, note: str, count: int
+    scene: Scene, tmp_path: Path, schedule: str, note: str, count: int
 ) -> None:
-    whole = decompose(tmp_path / "whole", pair(scene), schedule=schedule)
+    run = partial(decompose, arrays=pair(scene), schedule=schedule, schedules=SHORT)
+    whole = run(tmp_path / "whole")
     seen, cancelled = stopped_after(count, note)
     with pytest.raises(Cancelled):
-        decompose(tmp_path / "again", pair(scene), schedule=schedule, on_progress=seen.append, cancelled=cancelled)
+        run(tmp_path / "again", on_progress=seen.append, cancelled=cancelled)
     assert list(tmp_path.rglob("checkpoint"))
     later: list[Progress] = []
-    resumed = decompose(tmp_path / "again", pair(scene), schedule=schedule, on_progress=later.append)
+    resumed = run(tmp_path / "again", on_progress=later.append)
     assert np.array_equal(resumed.alpha, whole.alpha) and np.array_equal(resumed.rgb, whole.rgb)
     # What was saved is not done again: only the step that was restored, and those after it, are heard of.
     repeated = sum(p.note.startswith(note) for p in seen) + sum(p.note.startswith(note) for p in later)
@@ -154,22 +155,21 @@ def test_a_run_that_was_stopped_goes_on_and_ends_bit_identical(
     assert not list(tmp_path.rglob("checkpoint"))
 
 
-def test_a_checkpoint_that_cannot_be_read_costs_one_attempt(short: None, scene: Scene, tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_read_costs_one_attempt(scene: Scene, tmp_path: Path) -> None:
+    run = partial(decompose, tmp_path, pair(scene), schedules=SHORT)
     seen, cancelled = stopped_after(5, "base pass")
     with pytest.raises(Cancelled):
-        decompose(tmp_path, pair(scene), on_progress=seen.append, cancelled=cancelled)
+        run(on_progress=seen.append, cancelled=cancelled)
     next(tmp_path.rglob("checkpoint")).write_bytes(b"not a state")
     with pytest.raises(Internal):
-        decompose(tmp_path, pair(scene))
-    assert decompose(tmp_path, pair(scene)).meta["frames"] == 4
+        run()
+    assert run().meta["frames"] == 4
 
 
-def test_the_reference_schedule_finds_the_object_and_its_shadow(
-    monkeypatch: pytest.MonkeyPatch, scene: Scene, tmp_path: Path
-) -> None:
+def test_the_reference_schedule_finds_the_object_and_its_shadow(scene: Scene, tmp_path: Path) -> None:
     base, working = replace(solve.BASE, iterations=220), replace(solve.WORKING, iterations=60)
-    monkeypatch.setitem(stage.SCHEDULES, "reference", reference.Schedule(base, working))  # type: ignore[arg-type]
-    layer = decompose(tmp_path, pair(scene), schedule="reference")
+    schedules = {"reference": reference.Schedule(base, working)}
+    layer = decompose(tmp_path, pair(scene), schedule="reference", schedules=schedules)
     assert layer.alpha[scene.ball].mean() > 0.9
     assert layer.alpha[scene.shadow].mean() > 0.25
     assert layer.alpha[scene.far].mean() < 0.05
