@@ -8,11 +8,13 @@ Must not know: how a stage is reached (that is the runner's), jobs, databases, o
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from orchestrator.plan import Node
 from orchestrator.runners.base import Runner
@@ -39,7 +41,7 @@ class NodeEvent:
         node: its id, "casper/vase".
         stage: the stage it runs.
         state: what it is now. Progress comes as RUNNING with `total` > 0.
-        done, total, note: the latest progress.
+        done, total, note, losses: the latest progress. preview: its picture, in base64.
         seconds: wall time that the stage took; for CACHED, what it took when it was made.
         error: `services.errors.encode` text of FAILED.
     """
@@ -52,6 +54,8 @@ class NodeEvent:
     note: str = ""
     seconds: float = 0.0
     error: str = ""
+    losses: Mapping[str, float] = field(default_factory=dict)
+    preview: str = ""
 
 
 class Slots:
@@ -138,18 +142,18 @@ class _Reporter:
 
     def progress(self, progress: Progress) -> None:
         self._last = progress
-        self._emit(NodeState.RUNNING, time.monotonic() - self._started, "")
+        picture = base64.b64encode(progress.preview).decode()
+        self._emit(NodeState.RUNNING, time.monotonic() - self._started, losses=progress.losses, preview=picture)
 
     def state(self, state: NodeState, *, seconds: float = 0.0, error: str = "") -> None:
         if state is NodeState.RUNNING:
             self._started = time.monotonic()
-        self._emit(state, seconds, error)
+        self._emit(state, seconds, error=error)
 
-    def _emit(self, state: NodeState, seconds: float, error: str) -> None:
+    def _emit(self, state: NodeState, seconds: float, **more: Any) -> None:
         node, last = self._node, self._last
-        self._on_event(
-            NodeEvent(node.id, node.stage, state, last.done, last.total, last.note, round(seconds, 3), error)
-        )
+        event = NodeEvent(node.id, node.stage, state, last.done, last.total, last.note, round(seconds, 3))
+        self._on_event(replace(event, **more))
 
 
 async def _stop(tasks: Iterable[asyncio.Task[Result]]) -> None:

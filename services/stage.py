@@ -7,12 +7,13 @@ and a test all call `execute`; none of them is known here.
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from services.artifacts import Artifact, Checkpoint, Draft, Store, digest
 from services.errors import BadOption, Cancelled, OutOfSpace, Unavailable, from_exception
@@ -58,11 +59,19 @@ class Request:
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` steps; `note` names the step's kind ("denoising", "frames")."""
+    """How far a stage is.
+
+    Attributes:
+        done, total: steps. note: their kind ("denoising", "frames").
+        losses: of the latest step of an optimisation, by term.
+        preview: what is being made as it is now, a small WebP picture; b"" if there is none.
+    """
 
     done: int
     total: int
     note: str = ""
+    losses: Mapping[str, float] = field(default_factory=dict)
+    preview: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,16 @@ class Result:
 def event_to_json(event: Progress | Result) -> str:
     """One event of the stream that every transport carries: {"kind": "progress" | "result", ...}."""
     if isinstance(event, Progress):
-        return json.dumps({"kind": "progress", "done": event.done, "total": event.total, "note": event.note})
+        return json.dumps(
+            {
+                "kind": "progress",
+                "done": event.done,
+                "total": event.total,
+                "note": event.note,
+                "losses": dict(event.losses),
+                "preview": base64.b64encode(event.preview).decode(),
+            }
+        )
     return json.dumps(
         {
             "kind": "result",
@@ -93,7 +111,17 @@ def event_to_json(event: Progress | Result) -> str:
 def event_from_json(text: str) -> Progress | Result:
     data = json.loads(text)
     kind = data.pop("kind")
-    return Progress(**data) if kind == "progress" else Result(**data)
+    if kind == "result":
+        return Result(**data)
+    return Progress(**{**data, "preview": base64.b64decode(data["preview"])})
+
+
+class Report(Protocol):
+    """Tells how far the work is; see `Progress`."""
+
+    def __call__(
+        self, done: int, total: int, note: str = "", *, losses: Mapping[str, float] | None = None, preview: bytes = b""
+    ) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -104,7 +132,7 @@ class Work:
         params: the request's parameters.
         inputs: its inputs, finished artifacts.
         draft: where its output goes.
-        progress: call `progress(done, total, note)` as often as convenient.
+        progress: call `progress(done, total, note)`, or with losses and preview, as often as convenient.
         check: call between steps; raises Cancelled when somebody asked to stop.
         checkpoint: for long runs: save here what the next attempt at the same request can go on from.
     """
@@ -112,7 +140,7 @@ class Work:
     params: Params
     inputs: Mapping[str, Artifact]
     draft: Draft
-    progress: Callable[[int, int, str], None]
+    progress: Report
     check: Callable[[], None]
     checkpoint: Checkpoint
 
@@ -169,8 +197,10 @@ def execute(
         if cancelled():
             raise Cancelled(f"{subject} was cancelled before it finished; send the job again to resume.")
 
-    def progress(done: int, total: int, note: str = "") -> None:
-        on_progress(Progress(done, total, note))
+    def progress(
+        done: int, total: int, note: str = "", *, losses: Mapping[str, float] | None = None, preview: bytes = b""
+    ) -> None:
+        on_progress(Progress(done, total, note, losses or {}, preview))
 
     try:
         address = address_of(stage, request)

@@ -5,6 +5,7 @@ Must not know: what any of it is for.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,6 +85,9 @@ def _progress(node: Mapping[str, Any]) -> pb.StageProgress:
         done=node["done"],
         total=node["total"],
         note=node["note"],
+        # An older version's record has neither.
+        losses=node.get("losses", {}),
+        preview=base64.b64decode(node.get("preview", "")),
     )
     message.elapsed.FromNanoseconds(round(node["seconds"] * 1e9))
     if node["error"]:

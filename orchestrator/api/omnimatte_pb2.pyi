@@ -172,7 +172,7 @@ class JobEvent(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job: _Optional[_Union[Job, _Mapping]] = ..., progress: _Optional[_Union[StageProgress, _Mapping]] = ...) -> None: ...
 
 class StageProgress(_message.Message):
-    __slots__ = ("stage", "subject", "state", "done", "total", "note", "elapsed", "error")
+    __slots__ = ("stage", "subject", "state", "done", "total", "note", "elapsed", "error", "losses", "preview")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[StageProgress.State]
@@ -189,6 +189,13 @@ class StageProgress(_message.Message):
     CACHED: StageProgress.State
     FAILED: StageProgress.State
     CANCELLED: StageProgress.State
+    class LossesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     STAGE_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -197,6 +204,8 @@ class StageProgress(_message.Message):
     NOTE_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    LOSSES_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_FIELD_NUMBER: _ClassVar[int]
     stage: str
     subject: str
     state: StageProgress.State
@@ -205,7 +214,9 @@ class StageProgress(_message.Message):
     note: str
     elapsed: _duration_pb2.Duration
     error: _status_pb2.Status
-    def __init__(self, stage: _Optional[str] = ..., subject: _Optional[str] = ..., state: _Optional[_Union[StageProgress.State, str]] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., note: _Optional[str] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+    losses: _containers.ScalarMap[str, float]
+    preview: bytes
+    def __init__(self, stage: _Optional[str] = ..., subject: _Optional[str] = ..., state: _Optional[_Union[StageProgress.State, str]] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., note: _Optional[str] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., losses: _Optional[_Mapping[str, float]] = ..., preview: _Optional[bytes] = ...) -> None: ...
 
 class UploadRequest(_message.Message):
     __slots__ = ("filename", "chunk", "finish_write")

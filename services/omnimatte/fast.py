@@ -89,8 +89,8 @@ def solve(source: Source, schedule: Schedule, attempt: Attempt, *, seed: int) ->
         rate=1e-3,
         tolerance=base.tolerance,
         state=state,
-        on_step=lambda loss, now: attempt.iterated(
-            "working pass", loss=loss, state=lambda: {**found, "working": now()}
+        on_step=lambda losses, now: attempt.iterated(
+            "working pass", losses=losses, state=lambda: {**found, "working": now()}, layer=lambda: base.shown(model)
         ),
     )
     return FastLayer(base, model)
@@ -148,11 +148,20 @@ class _Base:
             rate=2e-3,
             tolerance=self.tolerance,
             state=state,
-            on_step=lambda loss, now: attempt.iterated("base pass", loss=loss, state=lambda: {"base": now()}),
+            on_step=lambda losses, now: attempt.iterated(
+                "base pass", losses=losses, state=lambda: {"base": now()}, layer=lambda: self.shown(model)
+            ),
         )
         for t in range(len(self.alpha)):
             part = slice(t, t + 1)
             self.alpha[part] = model.alpha(self.solo[part], self.background[part], self.alpha[part])
+
+    def shown(self, model: AlphaModel) -> tuple[Array, Array]:
+        """Alpha and colour of the middle frame as the model has them now, for a preview."""
+        middle = slice(len(self.alpha) // 2, len(self.alpha) // 2 + 1)
+        alpha = model.alpha(self.solo[middle], self.background[middle], self.alpha[middle])[0]
+        solo, background, prior = _floats(*(part[middle][0] for part in (self.solo, self.background, self.expected)))
+        return alpha, colour.uncomposited(solo, background, alpha, prior=prior, trust=_TRUST)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ Must not know: files, artifacts, how the guess was made.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,12 +90,12 @@ class AlphaModel:
         batch: int,
         rate: float,
         tolerance: float,
-        on_step: Callable[[float, Callable[[], State]], None],
+        on_step: Callable[[Mapping[str, float], Callable[[], State]], None],
         state: State | None = None,
     ) -> None:
         """Optimise on random batches of `batch` frames. `tolerance`: differences up to this are the pair's noise.
 
-        on_step: called after each step with its loss and with what makes the state to go on from.
+        on_step: called after each step with its losses by term and with what makes the state to go on from.
         state: go on from such a state of the same call.
         """
         optimizer = torch.optim.Adam(self._net.parameters(), lr=rate, betas=(0.9, 0.99))
@@ -108,11 +108,12 @@ class AlphaModel:
                 group["lr"] = rate * min(1.0, (step + 1) / 5) * 0.5 * (1 + float(np.cos(np.pi * done)))
             # Which frames depends on the step alone: a run that is resumed goes on as if it had never stopped.
             chosen = np.random.default_rng([self._seed, steps, step]).permutation(len(sample.guess))[:batch]
-            loss = self._loss(sample, chosen, weights=weights, done=done, tolerance=tolerance)
+            terms = self._losses(sample, chosen, weights=weights, done=done, tolerance=tolerance)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            on_step(loss.item(), lambda done=step + 1: self._state(optimizer, done))  # type: ignore[misc]
+            losses = {name: term.item() for name, term in terms.items()}
+            on_step(losses, lambda done=step + 1: self._state(optimizer, done))  # type: ignore[misc]
 
     def state(self) -> State:
         """The network alone, for `restore`."""
@@ -137,9 +138,9 @@ class AlphaModel:
             logits = self._net(features)
         return torch.sigmoid(logits.float() + torch.logit(guess.clamp(_CERTAIN, 1 - _CERTAIN)))
 
-    def _loss(
+    def _losses(
         self, sample: Sample, chosen: NDArray[np.int64], *, weights: Weights, done: float, tolerance: float
-    ) -> Tensor:
+    ) -> dict[str, Tensor]:
         solo, background = self._image(sample.solo[chosen]), self._image(sample.background[chosen])
         expected, guess = self._image(sample.expected[chosen]), self._map(sample.guess[chosen])
         own, supervised = self._map(sample.own[chosen]), self._map(sample.supervised[chosen])
@@ -156,9 +157,11 @@ class AlphaModel:
         sparsity = weights.sparsity_l1 * alpha.mean()
         sparsity = sparsity + weights.sparsity_l0 * (2 * torch.sigmoid(5 * alpha) - 1).mean()
         first, last = weights.supervision
-        supervision = first ** (1 - done) * last**done * _by_area((alpha - guess) ** 2, own, supervised)
-        total: Tensor = weights.reconstruction * (reconstruction + sparsity) + supervision
-        return total
+        return {
+            "reconstruction": weights.reconstruction * reconstruction,
+            "sparsity": weights.reconstruction * sparsity,
+            "supervision": first ** (1 - done) * last**done * _by_area((alpha - guess) ** 2, own, supervised),
+        }
 
     def _image(self, frames: NDArray[np.floating]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).to(self._device, torch.float32)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services import frames, tracks
-from services.errors import BadOption
+from services.errors import BadOption, Internal
 from services.stage import Work
 
 Array = NDArray[np.float32]
@@ -87,4 +87,11 @@ class Source:
         )
 
     def _read(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        return np.asarray(self._inputs[name].array("frames")[start:stop])
+        read = np.asarray(self._inputs[name].array("frames")[start:stop])
+        if not np.isfinite(read).all():
+            address = self._inputs[name].address[:12]
+            raise Internal(
+                f"input {name!r} ({address}) holds values that are no numbers in frames {start} to {stop - 1}; "
+                "delete that artifact and create the job again."
+            )
+        return read

@@ -96,6 +96,15 @@ def test_old_progress_reports_give_way_to_new_ones(client: Client) -> None:
     assert len(reports) <= 2
 
 
+def test_losses_and_pictures_of_the_work_reach_who_watches(client: Client) -> None:
+    job = client.create_job(make_spec(client, seed=toys.WAITS))
+    shown = next(event.progress for event in client.watch(job.name) if event.progress.preview)
+    assert (shown.subject, shown.preview, dict(shown.losses)) == ("casper/background", b"picture", {"sparsity": 0.25})
+    client.cancel(job.name)
+    last = [e.progress for e in followed(client, job) if e.progress.subject == "casper/background"][-1]
+    assert last.state == pb.StageProgress.CANCELLED and not last.preview
+
+
 def test_the_same_request_twice_is_one_job(client: Client, spec: Spec) -> None:
     first = client.create_job(spec, request_id="once")
     assert client.create_job(spec, request_id="once").name == first.name

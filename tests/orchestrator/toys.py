@@ -64,6 +64,7 @@ class Toy(Stage):
                 work.progress(i, 1000, "denoising")
         while seed == WAITS or (seed == WAITS_FOR_FILE and not _exists(self._folder)):
             work.check()
+            work.progress(1, 2, "denoising", losses={"sparsity": 0.25}, preview=b"picture")
             time.sleep(0.01)
 
 

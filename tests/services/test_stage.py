@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.artifacts import Store
-from services.errors import BadOption, Cancelled, Internal, NotFound
+from services.errors import BadOption, Cancelled, Internal, NotFound, OmnimatteError, Unavailable
 from services.stage import Params, Progress, Request, Result, Stage, Work, event_from_json, event_to_json, execute
 
 
@@ -30,6 +30,46 @@ class Toy(Stage):
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path))
+
+
+class Counter(Stage):
+    """Counts to its parameter, saving how far it is; `stop` ends an attempt at a number, with that error."""
+
+    name, version = "counter", 1
+
+    def __init__(self) -> None:
+        self.counted: list[int] = []
+        self.stop: tuple[int, Exception] | None = None
+
+    def run(self, work: Work) -> Params:
+        for i in range(int(work.checkpoint.load() or b"0"), work.params["to"]):
+            if self.stop is not None and i == self.stop[0]:
+                raise self.stop[1]
+            self.counted.append(i)
+            work.checkpoint.save(str(i + 1).encode())
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("error", "counted"),
+    [
+        (Cancelled("stop."), [0, 1, 2, 3, 4]),
+        (Unavailable("gone."), [0, 1, 2, 3, 4]),
+        # What was saved may be what broke it.
+        (ValueError("boom"), [0, 1, 2, 0, 1, 2, 3, 4]),
+    ],
+)
+def test_the_next_attempt_goes_on_from_what_was_saved(
+    store: Store, tmp_path: Path, error: Exception, counted: list[int]
+) -> None:
+    counter = Counter()
+    counter.stop = (3, error)
+    with pytest.raises(OmnimatteError):
+        execute(counter, Request("counter", {"to": 5}), store)
+    counter.stop = None
+    execute(counter, Request("counter", {"to": 5}), store)
+    assert counter.counted == counted
+    assert not list(tmp_path.rglob("checkpoint"))
 
 
 def test_the_second_call_is_a_look_up(store: Store) -> None:
@@ -100,7 +140,11 @@ def test_a_missing_input_is_said_so(store: Store) -> None:
 def test_requests_and_events_survive_json() -> None:
     request = Request("toy", {"a": [1, {"b": None}]}, {"video": "f" * 64}, "casper/é")
     assert Request.from_json(request.to_json()) == request
-    for event in (Progress(1, 2, "x"), Result("f" * 64, {"n": 1}, 0.5, False)):
+    for event in (
+        Progress(1, 2, "x"),
+        Progress(1, 2, "x", {"mask": 0.5}, b"\x00\xff"),
+        Result("f" * 64, {"n": 1}, 0.5, False),
+    ):
         assert event_from_json(event_to_json(event)) == event
 
 

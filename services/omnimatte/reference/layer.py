@@ -90,8 +90,8 @@ def _run(
         optimisation.restore(state)
         attempt.advance(note, steps=optimisation.done)
     while optimisation.done < schedule.iterations:
-        loss = optimisation.step()
-        attempt.iterated(note, loss=loss, state=now)
+        losses = optimisation.step()
+        attempt.iterated(note, losses=losses, state=now, layer=optimisation.shown)
 
 
 def _clip(read: Callable[[int, int], Views], length: int) -> Clip:

@@ -85,16 +85,15 @@ class Optimisation:
         )
         self.done = 0
 
-    def step(self) -> float:
-        """One iteration; returns its loss."""
+    def step(self) -> dict[str, float]:
+        """One iteration; returns its losses by term, weighted."""
         self._set_rates()
-        chosen = self._batch()
-        loss = self._loss(chosen)
+        terms = self._losses(self._batch())
         self._optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
         self.done += 1
-        return loss.item()
+        return {name: term.item() for name, term in terms.items()}
 
     def layer(self, t: int) -> tuple[Array, Array]:
         """Alpha [h, w] and straight colour [h, w, 3] of frame `t` as they are now."""
@@ -102,6 +101,10 @@ class Optimisation:
             alpha = self._alpha(slice(t, t + 1))[0, 0]
             colour = torch.sigmoid(self._logits[t]).permute(1, 2, 0)
         return np.asarray(alpha.cpu().numpy(), np.float32), np.asarray(colour.cpu().numpy(), np.float32)
+
+    def shown(self) -> tuple[Array, Array]:
+        """The middle frame's layer, for a preview."""
+        return self.layer(len(self._logits) // 2)
 
     def state(self) -> State:
         """All that a later `restore` needs; tensors, numbers and text only."""
@@ -138,20 +141,22 @@ class Optimisation:
             alpha: Tensor = self._network(torch.cat([solo, (solo - background).abs()], dim=1))
         return alpha.float()
 
-    def _loss(self, chosen: slice) -> Tensor:
+    def _losses(self, chosen: slice) -> dict[str, Tensor]:
         weights, mask = self._schedule.weights, self._part("mask", chosen)
         alpha = self._alpha(chosen)
         composed = losses.composite(alpha, torch.sigmoid(self._logits[chosen]), self._part("background", chosen))
-        total = losses.reconstruction(composed, self._part("solo", chosen), squared=weights.squared)
         thin = losses.sparsity(alpha, mask, beta1=weights.beta1, beta0=weights.beta0)
-        total = total + weights.sparsity * thin
+        terms = {
+            "reconstruction": losses.reconstruction(composed, self._part("solo", chosen), squared=weights.squared),
+            "sparsity": weights.sparsity * thin,
+        }
         taught = weights.mask_at(self.done, self._schedule.iterations)
         if taught:
-            total = total + taught * losses.mask_supervision(alpha, mask)
+            terms["mask"] = taught * losses.mask_supervision(alpha, mask)
         if "enlarged" in self._frames:
             enlarged, trusted = self._part("enlarged", chosen), self._part("trusted", chosen)
-            total = total + weights.supervision * losses.alpha_supervision(alpha, enlarged, trusted)
-        return total
+            terms["supervision"] = weights.supervision * losses.alpha_supervision(alpha, enlarged, trusted)
+        return terms
 
     def _part(self, name: str, chosen: slice) -> Tensor:
         return self._frames[name][chosen].float()

@@ -7,11 +7,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from services.errors import BadOption, Cancelled, Internal
-from services.omnimatte import fast, stage
+from services.omnimatte import attempt, fast, stage
 from services.omnimatte.reference import layer as reference
 from services.omnimatte.reference import solve
 from services.stage import Progress
@@ -181,6 +182,28 @@ def test_progress_rises_to_its_total(scene: Scene, tmp_path: Path) -> None:
     decompose(tmp_path, {k: v[:1] for k, v in pair(scene).items()}, on_progress=seen.append)
     assert [p.done for p in seen] == sorted(p.done for p in seen)
     assert seen[-1].done == seen[-1].total
+
+
+def test_progress_tells_the_losses_and_shows_the_layer(
+    monkeypatch: pytest.MonkeyPatch, scene: Scene, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(attempt, "_PREVIEW_SECONDS", 0.0)
+    seen: list[Progress] = []
+    decompose(tmp_path, pair(scene), on_progress=seen.append)
+    steps = [p for p in seen if p.note in ("base pass", "working pass")]
+    assert all(set(p.losses) == {"reconstruction", "sparsity", "supervision"} for p in steps)
+    shown = cv2.imdecode(np.frombuffer(steps[-1].preview, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert shown.shape == (64, 112, 4)
+    assert shown[..., 3].min() == 0 and shown[..., 3].max() > 240
+    assert len(steps[-1].preview) < 10_000
+
+
+def test_an_input_with_values_that_are_no_numbers_is_named(scene: Scene, tmp_path: Path) -> None:
+    broken = pair(scene)
+    broken["solo_ssr"] = broken["solo_ssr"].copy()
+    broken["solo_ssr"][2, 5, 5] = np.nan
+    with pytest.raises(Internal, match="solo_ssr"):
+        decompose(tmp_path, broken)
 
 
 @pytest.mark.parametrize(("change", "names"), [({"label": "vase"}, "vase"), ({"schedule": "slow"}, "slow")])
