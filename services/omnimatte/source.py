@@ -5,7 +5,7 @@ Must not know: what is made of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from services import frames, tracks
 from services.errors import BadOption, Internal
+from services.omnimatte.completion import completed
 from services.stage import Work
 
 Array = NDArray[np.float32]
+_PART = 16
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Views:
     Attributes:
         solo: the video with this object alone, [t, h, w, 3].
         background: the video with no object, [t, h, w, 3].
-        own: how much of a pixel the object's mask covers, [t, h, w].
+        own: how much of a pixel the object's mask covers, what others hide of it included, [t, h, w].
         others: the same of all other objects together, [t, h, w].
     """
 
@@ -56,6 +58,7 @@ class Source:
                     f"input {name!r} of object {label!r} has another number of frames than its background; "
                     "make both from the same clip."
                 )
+        self._lacking = self._hidden_parts()
 
     def base(self, start: int, stop: int) -> Views:
         """Frames [start, stop) at base resolution."""
@@ -66,6 +69,15 @@ class Source:
         return self._views("solo_ssr", "background_ssr", start, stop)
 
     def _views(self, solo: str, background: str, start: int, stop: int) -> Views:
+        views = self._given(solo, background, start, stop)
+        if self._lacking is None:
+            return views
+        height, width = views.own.shape[1:]
+        lacking = frames.resized(self._lacking[start:stop].astype(np.float32)[..., None], height, width)[..., 0]
+        return replace(views, own=np.maximum(views.own, lacking))
+
+    def _given(self, solo: str, background: str, start: int, stop: int) -> Views:
+        """The frames with the mask as it was given."""
         behind = frames.to_float(self._read(background, start, stop))
         height, width = behind.shape[1:3]
         if solo in self._inputs:
@@ -85,6 +97,21 @@ class Source:
             own=coverage[..., 0],
             others=coverage[..., 1],
         )
+
+    def _hidden_parts(self) -> NDArray[np.float16] | None:
+        """What the object's mask lacks because others hid it, [T, h, w] at base resolution; None with one object.
+
+        Found at base resolution, where the solo video is the diffusion model's own.
+        """
+        if "solo" not in self._inputs:
+            return None
+        lacking = np.empty((self.length, self.base_height, self.base_width), np.float16)
+        for start in range(0, self.length, _PART):
+            views = self._given("solo", "background", start, min(start + _PART, self.length))
+            parts = zip(views.solo, views.background, views.own, views.others, strict=True)
+            for t, (solo, background, own, others) in enumerate(parts, start):
+                lacking[t] = completed(solo, background, own, others) - own
+        return lacking
 
     def _read(self, name: str, start: int, stop: int) -> NDArray[Any]:
         read = np.asarray(self._inputs[name].array("frames")[start:stop])

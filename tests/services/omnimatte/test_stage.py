@@ -112,6 +112,21 @@ def test_a_frame_without_the_object_is_empty(tmp_path: Path) -> None:
     assert decompose(tmp_path, inputs).alpha[1].max() < 0.01
 
 
+def test_a_part_that_another_object_hid_is_opaque_in_the_layer(scene: Scene, tmp_path: Path) -> None:
+    """The solo video shows all of the ball; the given mask ends where the cube stood in front of it."""
+    cube = np.zeros_like(scene.mask)
+    for t, mask in enumerate(scene.mask[..., 0]):
+        middle = int(np.argwhere(mask).mean(axis=0)[1])
+        cube[t, 20:70, middle : middle + 40] = 255
+    given = pair(scene) | {"ball": np.where(cube > 0, 0, scene.mask).astype(np.uint8), "cube": cube}
+    alpha = decompose(tmp_path, given).alpha
+    hidden = scene.ball & (cube[..., 0] > 0)
+    assert hidden.sum() > 200
+    assert np.median(alpha[hidden]) > 0.95 and alpha[hidden].mean() > 0.9
+    assert abs(alpha[scene.shadow].mean() - 0.5) < 0.1
+    assert alpha[scene.far].mean() < 0.02
+
+
 def stopped_after(count: int, note: str) -> tuple[list[Progress], Callable[[], bool]]:
     """Where progress goes, and a wish to cancel once `note` was heard `count` times."""
     seen: list[Progress] = []
