@@ -112,6 +112,26 @@ def test_a_frame_without_the_object_is_empty(tmp_path: Path) -> None:
     assert decompose(tmp_path, inputs).alpha[1].max() < 0.01
 
 
+@pytest.mark.parametrize("schedule", ["draft", "reference"])
+@pytest.mark.parametrize("case", ["never there", "fills the frame", "never moves", "leaves no trace"])
+def test_odd_objects_end_in_a_layer_that_is_right(tmp_path: Path, case: str, schedule: str) -> None:
+    odd = render(frames=1, height=50, width=70)
+    inputs = {name: np.repeat(array, 2, axis=0) for name, array in pair(odd).items()}
+    if case == "never there":
+        inputs["ball"] = np.zeros_like(inputs["ball"])
+    if case == "fills the frame":
+        inputs["ball"] = np.full_like(inputs["ball"], 255)
+    if case in ("never there", "leaves no trace"):
+        inputs |= {"solo": inputs["background"], "solo_ssr": inputs["background_ssr"]}
+    layer = decompose(tmp_path, inputs, schedule=schedule, schedules=SHORT)
+    assert np.isfinite(layer.alpha).all() and np.isfinite(layer.rgb).all()
+    assert layer.recomposition_db(inputs["solo_ssr"].astype(np.float32), inputs["background_ssr"]) > 15
+    if schedule == "draft":
+        assert layer.recomposition_db(inputs["solo_ssr"].astype(np.float32), inputs["background_ssr"]) > 35
+        wanted = {"never there": 0.0, "fills the frame": 1.0, "never moves": float(odd.alpha.mean())}
+        assert abs(layer.alpha.mean() - wanted.get(case, layer.alpha.mean())) < 0.03
+
+
 def test_a_part_that_another_object_hid_is_opaque_in_the_layer(scene: Scene, tmp_path: Path) -> None:
     """The solo video shows all of the ball; the given mask ends where the cube stood in front of it."""
     cube = np.zeros_like(scene.mask)
