@@ -89,6 +89,7 @@ def schedules(*, paper: bool, iterations: int) -> dict[str, Schedule]:
         found["reference"] = whole
         found["reference, no sparsity"] = _without(whole, "sparsity")
         found["reference, no mask loss"] = _without(whole, "mask")
+        found["reference, RGB copied"] = _copied(whole)
     return found
 
 
@@ -97,7 +98,12 @@ def _without(whole: reference.Schedule, term: Literal["sparsity", "mask"]) -> re
         weights = replace(one.weights, sparsity=0) if term == "sparsity" else replace(one.weights, mask=0)
         return replace(one, weights=weights)
 
-    return reference.Schedule(less(whole.base), less(whole.working))
+    return replace(whole, base=less(whole.base), working=less(whole.working))
+
+
+def _copied(whole: reference.Schedule) -> reference.Schedule:
+    base, working = (replace(one, colour_rate=0) for one in (whole.base, whole.working))
+    return replace(whole, base=base, working=working, copied=True)
 
 
 def cases(count: int, *, frames: int, height: int) -> list[Case]:
@@ -180,7 +186,7 @@ def operations(case: Case, schedule: Schedule) -> float:
 
 def _shortened(schedule: reference.Schedule, iterations: int) -> reference.Schedule:
     base, working = (replace(one, iterations=iterations) for one in (schedule.base, schedule.working))
-    return reference.Schedule(base, working)
+    return replace(schedule, base=base, working=working)
 
 
 def _counted(case: Case, schedule: Schedule) -> float:

@@ -30,6 +30,8 @@ class Schedule:
     base: Pass
     working: Pass
     saved_every: int = 200
+    copied: bool = False
+    """Colour is the solo video's and no variable: what figure 9c of the paper argues against."""
 
     @property
     def steps(self) -> int:
@@ -59,7 +61,7 @@ def solve(source: Source, schedule: Schedule, attempt: Attempt, *, seed: int) ->
     else:
         base = _based(source, schedule.base, attempt, seed=seed, state=saved.get("base"))
     alpha, colour = (part.numpy() for part in base)
-    clip = _enlarged(_clip(source.working, source.length), alpha, colour)
+    clip = _enlarged(_clip(source.working, source.length), alpha, None if schedule.copied else colour)
     optimisation = Optimisation(clip, schedule.working, seed=seed)
     found = {"alpha": base[0], "colour": base[1]}
     _run(optimisation, schedule.working, attempt, "working pass", saved.get("working"),
@@ -104,20 +106,20 @@ def _clip(read: Callable[[int, int], Views], length: int) -> Clip:
     return Clip(solo=solo, background=background, mask=own, colour=solo)
 
 
-def _enlarged(clip: Clip, alpha: NDArray[np.float16], colour: NDArray[np.float16]) -> Clip:
+def _enlarged(clip: Clip, alpha: NDArray[np.float16], colour: NDArray[np.float16] | None) -> Clip:
     """`clip` with what the base pass found, enlarged bilinearly; along edges, where that is aliased, it is not trusted
-    (appendix D)."""
+    (appendix D). Without `colour` the clip keeps its own."""
     height, width = clip.mask.shape[1:]
     size = (width, height)
     radius = max(1.0, height / alpha.shape[1])
     large = [cv2.resize(a.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) for a in alpha]
     trusted = [~evidence.edge_band(np.asarray(a, np.float32), radius=radius) for a in large]
-    colours = [cv2.resize(c.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) for c in colour]
+    colours = [cv2.resize(c.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) for c in (() if colour is None else colour)]
     return Clip(
         solo=clip.solo,
         background=clip.background,
         mask=clip.mask,
-        colour=np.stack(colours).astype(np.float16),
+        colour=np.stack(colours).astype(np.float16) if colours else clip.colour,
         enlarged=np.stack(large).astype(np.float16),
         trusted=np.stack(trusted).astype(np.float16),
     )

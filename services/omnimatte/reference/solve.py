@@ -82,6 +82,7 @@ class Optimisation:
                 {"params": [self._logits], "peak": schedule.colour_rate},
             ],
             betas=(0.9, 0.99),
+            fused=True,
         )
         self.done = 0
 
