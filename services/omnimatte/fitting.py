@@ -1,10 +1,10 @@
 """Test-time optimisation of one clip's alpha (paper, section 3.5 and appendix D), at either resolution.
 
-Alpha is a first guess corrected by a U-Net, alpha = sigmoid(logit(guess) + unet(I, |I - B|, guess)), so a few dozen
-iterations do what thousands did from scratch. The colour is not stepped but solved for: given alpha, the best colour
-of a pixel has a closed form (`colour.uncomposited`), and at that optimum the loss needs no gradient through it.
+The network begins where training left it, so a few dozen iterations do what thousands did from scratch. The colour is
+not stepped but solved for: given alpha, the best colour of a pixel has a closed form (`colour.uncomposited`), and at
+that optimum the loss needs no gradient through it.
 
-    loss = reconstruction + sparsity + supervision by the guess (annealed)
+    loss = reconstruction + sparsity + supervision by the alpha that the fit began with (annealed)
 
 Must not know: files, artifacts, how the guess was made.
 """
@@ -12,6 +12,7 @@ Must not know: files, artifacts, how the guess was made.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +21,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from services.omnimatte.unet import AlphaUNet
+from services.omnimatte.unet import AlphaUNet, exact
 
 Array = NDArray[np.float32]
+Half = NDArray[np.float16]
 State = dict[str, Any]
 """Tensors and numbers to go on from."""
-_FEATURES = 7
-_CERTAIN = 0.01  # The guess is never surer than this, or the network could not change it.
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Weights:
     shadow of half darkness loses about one percent."""
     sparsity_l0: float
     supervision: tuple[float, float]
-    """Supervision by the guess, first and last; in between it falls exponentially."""
+    """Supervision by the alpha that the fit began with, first and last; in between it falls exponentially."""
     trust: float = 0.01
     """Pull of the pixel's colour towards the expected one."""
 
 
-BASE = Weights(squared=True, reconstruction=10.0, sparsity_l1=0.004, sparsity_l0=0.0004, supervision=(10.0, 0.1))
-WORKING = Weights(squared=False, reconstruction=2.0, sparsity_l1=0.002, sparsity_l0=0.0002, supervision=(10.0, 2.0))
+BASE = Weights(squared=True, reconstruction=10.0, sparsity_l1=0.0012, sparsity_l0=0.00012, supervision=(10.0, 0.1))
+WORKING = Weights(squared=False, reconstruction=2.0, sparsity_l1=0.0006, sparsity_l0=0.00006, supervision=(10.0, 2.0))
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Sample:
         solo, background, expected: [t, h, w, 3]; `expected` is the colour that the layer is thought to have.
         guess: first alpha, [t, h, w].
         own: coverage of the object's mask, [t, h, w].
-        supervised: 1 where alpha is held to the guess, 0 where the guess is known to be coarse, [t, h, w].
+        supervised: 1 where alpha is held to what it was, 0 where that is known to be coarse, [t, h, w].
     """
 
     solo: NDArray[np.floating]
@@ -72,14 +72,13 @@ class Sample:
 class AlphaModel:
     """The network of one object; lives as long as one request."""
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, start: AlphaUNet, *, seed: int) -> None:
+        """start: what is fitted; a copy of it, so that the next request starts there as well."""
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # Without instructions for it, bfloat16 is emulated and slower than float32.
         self._halved = self._device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
         self._seed = seed
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self._net = AlphaUNet(_FEATURES).to(self._device)
+        self._net = deepcopy(start).to(self._device)
 
     def fit(
         self,
@@ -98,6 +97,7 @@ class AlphaModel:
         on_step: called after each step with its losses by term and with what makes the state to go on from.
         state: go on from such a state of the same call.
         """
+        held = self.alphas(sample.solo, sample.background, sample.guess, sample.own)
         optimizer = torch.optim.Adam(self._net.parameters(), lr=rate, betas=(0.9, 0.99))
         if state is not None:
             self._net.load_state_dict(state["network"])
@@ -108,7 +108,7 @@ class AlphaModel:
                 group["lr"] = rate * min(1.0, (step + 1) / 5) * 0.5 * (1 + float(np.cos(np.pi * done)))
             # Which frames depends on the step alone: a run that is resumed goes on as if it had never stopped.
             chosen = np.random.default_rng([self._seed, steps, step]).permutation(len(sample.guess))[:batch]
-            terms = self._losses(sample, chosen, weights=weights, done=done, tolerance=tolerance)
+            terms = self._losses(sample, held, chosen, weights=weights, done=done, tolerance=tolerance)
             optimizer.zero_grad()
             torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -116,41 +116,67 @@ class AlphaModel:
             on_step(losses, lambda done=step + 1: self._state(optimizer, done))  # type: ignore[misc]
 
     def state(self) -> State:
-        """The network alone, for `restore`."""
-        return {"network": self._net.state_dict()}
+        """The network alone as it is now, for `restore`; a later step does not change it."""
+        return {"network": {name: value.clone() for name, value in self._net.state_dict().items()}}
 
     def restore(self, state: State) -> None:
         self._net.load_state_dict(state["network"])
 
-    def alpha(self, solo: NDArray[np.floating], background: NDArray[np.floating], guess: NDArray[np.floating]) -> Array:
-        """Alpha [t, h, w] of frames [t, h, w, 3] and their first guess [t, h, w]; exactly 0 and 1 at the ends."""
+    def alphas(
+        self,
+        solo: NDArray[np.floating],
+        background: NDArray[np.floating],
+        guess: NDArray[np.floating],
+        own: NDArray[np.floating],
+    ) -> Half:
+        """Alpha [t, h, w] of frames [t, h, w, 3], their first guess and mask coverage [t, h, w], one by one."""
+        found = np.empty(guess.shape, np.float16)
+        for t in range(len(found)):
+            found[t] = self.alpha(solo[t], background[t], guess[t], own[t])
+        return found
+
+    def alpha(
+        self,
+        solo: NDArray[np.floating],
+        background: NDArray[np.floating],
+        guess: NDArray[np.floating],
+        own: NDArray[np.floating],
+    ) -> Array:
+        """Alpha [h, w] of one frame [h, w, 3], its guess and mask coverage [h, w]; exactly 0 and 1 at the ends."""
         with torch.inference_mode():
-            found = self._alpha(self._image(solo), self._image(background), self._map(guess))
-            stretched = (found[:, 0] - 1.2 * _CERTAIN) / (1 - 2.4 * _CERTAIN)
-        return np.asarray(stretched.clamp(0, 1).cpu().numpy(), np.float32)
+            images, maps = (solo[None], background[None]), (guess[None], own[None])
+            found = self._alpha(*map(self._image, images), *map(self._map, maps))
+        return np.asarray(exact(found[0, 0]).cpu().numpy(), np.float32)
 
     def _state(self, optimizer: torch.optim.Optimizer, step: int) -> State:
         return {**self.state(), "optimizer": optimizer.state_dict(), "step": step}
 
-    def _alpha(self, solo: Tensor, background: Tensor, guess: Tensor) -> Tensor:
-        features = torch.cat([solo - 0.5, 4 * (solo - background).abs(), guess], dim=1)
+    def _alpha(self, solo: Tensor, background: Tensor, guess: Tensor, own: Tensor) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._halved):
-            logits = self._net(features)
-        return torch.sigmoid(logits.float() + torch.logit(guess.clamp(_CERTAIN, 1 - _CERTAIN)))
+            alpha: Tensor = self._net(solo, background, guess, own)
+        return alpha
 
     def _losses(
-        self, sample: Sample, chosen: NDArray[np.int64], *, weights: Weights, done: float, tolerance: float
+        self,
+        sample: Sample,
+        held: Half,
+        chosen: NDArray[np.int64],
+        *,
+        weights: Weights,
+        done: float,
+        tolerance: float,
     ) -> dict[str, Tensor]:
         solo, background = self._image(sample.solo[chosen]), self._image(sample.background[chosen])
         expected, guess = self._image(sample.expected[chosen]), self._map(sample.guess[chosen])
         own, supervised = self._map(sample.own[chosen]), self._map(sample.supervised[chosen])
-        alpha = self._alpha(solo, background, guess)
+        start = self._map(held[chosen])
+        alpha = self._alpha(solo, background, guess, own)
         with torch.no_grad():
             wanted = alpha * (solo - (1 - alpha) * background) + weights.trust * expected
             colour = (wanted / (alpha * alpha + weights.trust)).clamp(0, 1)
         left = alpha * colour + (1 - alpha) * background - solo
         # Noise is passed over only where no layer is expected: in a shadow it would make alpha too small.
-        empty = (1 - 5 * guess).clamp_min(0)
+        empty = (1 - 5 * start).clamp_min(0)
         beyond = (left.abs() - tolerance * empty).clamp_min(0)
         reconstruction = (beyond**2 if weights.squared else beyond).mean()
         reconstruction = reconstruction + weights.trust * (alpha * (colour - expected) ** 2).mean()
@@ -160,7 +186,7 @@ class AlphaModel:
         return {
             "reconstruction": weights.reconstruction * reconstruction,
             "sparsity": weights.reconstruction * sparsity,
-            "supervision": first ** (1 - done) * last**done * _by_area((alpha - guess) ** 2, own, supervised),
+            "supervision": first ** (1 - done) * last**done * _by_area((alpha - start) ** 2, own, supervised),
         }
 
     def _image(self, frames: NDArray[np.floating]) -> Tensor:

@@ -6,6 +6,7 @@ Must not know: how a layer is solved. `fast.py` and `reference/` do it; this rea
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -16,10 +17,13 @@ from services.compositing import over, psnr_of_error
 from services.errors import BadOption
 from services.omnimatte import fast
 from services.omnimatte.attempt import Attempt
+from services.omnimatte.fitting import AlphaModel
 from services.omnimatte.layer import Layer, each
 from services.omnimatte.reference import layer as reference
 from services.omnimatte.source import Source
+from services.omnimatte.unet import WEIGHTS, AlphaUNet, load
 from services.stage import Params, Stage, Work
+from services.weights import file_digest
 
 Array = NDArray[np.float32]
 
@@ -36,11 +40,19 @@ class Omnimatte(Stage):
     """(solo, background, mask) -> straight colour and alpha of one object at working resolution."""
 
     name: ClassVar[str] = "omnimatte"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
-    def __init__(self, schedules: Mapping[str, Schedule] = SCHEDULES) -> None:
-        """schedules: what a request may choose from, by name."""
-        self._schedules = schedules
+    def __init__(self, schedules: Mapping[str, Schedule] = SCHEDULES, weights: Path | None = WEIGHTS) -> None:
+        """schedules: what a request may choose from, by name. weights: where the fast schedules start; None: at the
+        closed-form guess."""
+        self._schedules, self._path = schedules, weights
+        self._start: AlphaUNet | None = None
+
+    def weights(self) -> str:
+        return file_digest(self._path) if self._path else ""
+
+    def load(self) -> None:
+        self._start = self._start or load(self._path)
 
     def run(self, work: Work) -> Params:
         """Writes `alpha` [T, h, w, 1] and `rgb` [T, h, w, 3], float16 0..1, straight.
@@ -53,7 +65,7 @@ class Omnimatte(Stage):
             raise BadOption(f"there is no schedule {name!r}; choose {known}.", field="schedule")
         schedule, source = self._schedules[name], Source(work)
         attempt = Attempt(work, total=2 * source.length + schedule.steps, every=schedule.saved_every)
-        error = _write(work, source, _solved(source, schedule, attempt, work.params), attempt)
+        error = _write(work, source, self._solved(source, schedule, attempt, work.params), attempt)
         return {
             "frames": source.length,
             "height": source.height,
@@ -62,12 +74,12 @@ class Omnimatte(Stage):
             "residual_db": round(psnr_of_error(error, peak=1.0), 3),
         }
 
-
-def _solved(source: Source, schedule: Schedule, attempt: Attempt, params: Params) -> Layer:
-    seed = int(params.get("seed", 0))
-    if isinstance(schedule, reference.Schedule):
-        return reference.solve(source, schedule, attempt, seed=seed)
-    return fast.solve(source, schedule, attempt, seed=seed)
+    def _solved(self, source: Source, schedule: Schedule, attempt: Attempt, params: Params) -> Layer:
+        seed = int(params.get("seed", 0))
+        if isinstance(schedule, reference.Schedule):
+            return reference.solve(source, schedule, attempt, seed=seed)
+        assert self._start is not None
+        return fast.solve(source, schedule, attempt, AlphaModel(self._start, seed=seed))
 
 
 def _write(work: Work, source: Source, layer: Layer, attempt: Attempt) -> float:

@@ -76,7 +76,7 @@ def make_sample(moment: Moment, rng: Rng, *, base_height: int | None = None) -> 
 
 def leave_some(truth: Array, image: Array, tri: Array, rng: Rng) -> Array:
     """The truth when a part of the effects stays; the removed objects themselves always go."""
-    share = np.clip(_smooth_noise(rng, truth.shape[:2], scale=rng.uniform(10, 60)) * 0.15 + rng.uniform(0, 0.3), 0, 0.5)
+    share = np.clip(smooth_noise(rng, truth.shape[:2], scale=rng.uniform(10, 60)) * 0.15 + rng.uniform(0, 0.3), 0, 0.5)
     outside = cv2.GaussianBlur((tri > 0).astype(np.float32), (0, 0), 2) * (tri > 0)
     return truth + (share * outside)[..., None] * (image - truth)
 
@@ -88,8 +88,8 @@ def simulate_casper(truth: Array, base: Array, tri: Array, rng: Rng) -> Array:
     blurred = cv2.GaussianBlur(truth, (0, 0), rng.uniform(0.3, 1.3))
     result = truth + soft * rng.uniform(0, 1) * (blurred - truth)
     for scale, amount in ((rng.uniform(4, 20), 0.02), (rng.uniform(0.8, 2), 0.012)):
-        grey = _smooth_noise(rng, tri.shape, scale=scale)[..., None]
-        tint = np.stack([_smooth_noise(rng, tri.shape, scale=scale) for _ in range(3)], axis=-1)
+        grey = smooth_noise(rng, tri.shape, scale=scale)[..., None]
+        tint = np.stack([smooth_noise(rng, tri.shape, scale=scale) for _ in range(3)], axis=-1)
         result = result + soft * amount * abs(rng.normal()) * (grey + 0.4 * tint)
     if rng.random() < 0.4:
         # A kept object may come out a little soft as well.
@@ -117,7 +117,7 @@ def _reduce(image: Array, size: tuple[int, int]) -> Array:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _smooth_noise(rng: Rng, shape: tuple[int, ...], *, scale: float) -> Array:
+def smooth_noise(rng: Rng, shape: tuple[int, ...], *, scale: float) -> Array:
     """Noise of unit variance whose features are about `scale` pixels wide."""
     coarse = rng.normal(size=(int(shape[0] / scale) + 2, int(shape[1] / scale) + 2)).astype(np.float32)
     fine = np.asarray(cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC), np.float32)

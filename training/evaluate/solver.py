@@ -32,9 +32,11 @@ from services.artifacts import Store, digest
 from services.compositing import over, psnr
 from services.frames import resized
 from services.omnimatte import fast
+from services.omnimatte.fitting import Weights
 from services.omnimatte.reference import layer as reference
 from services.omnimatte.reference.solve import Pass
 from services.omnimatte.stage import Omnimatte, Schedule
+from services.omnimatte.unet import WEIGHTS
 from services.stage import Progress, Request, execute
 from training.data.assets import find
 from training.data.paste_scene import paste_scene
@@ -67,30 +69,39 @@ class Outcome:
     teraflop: float
 
 
-def schedules(*, paper: bool, iterations: int) -> dict[str, Schedule]:
+@dataclass(frozen=True)
+class Contender:
+    """A schedule, and the weights that a fast one starts from; None: it starts at the closed-form guess."""
+
+    schedule: Schedule
+    weights: Path | None = WEIGHTS
+
+
+def contenders(*, paper: bool, iterations: int, weights: Path) -> dict[str, Contender]:
     """Everything that is compared, by name."""
-    quick = fast.FAST
-    found: dict[str, Schedule] = {
-        "fast": quick,
-        "fast, no optimisation": replace(quick, base_steps=0, working_steps=0),
-        "fast, no sparsity": replace(
-            quick,
-            base=replace(quick.base, sparsity_l1=0, sparsity_l0=0),
-            working=replace(quick.working, sparsity_l1=0, sparsity_l0=0),
-        ),
-        "fast, no supervision": replace(
-            quick,
-            base=replace(quick.base, supervision=(1e-6, 1e-6)),
-            working=replace(quick.working, supervision=(1e-6, 1e-6)),
-        ),
+    quick, never = fast.FAST, (1e-6, 1e-6)
+    still = replace(quick, base_steps=0, working_steps=0)
+    thick = (replace(one, sparsity_l1=0, sparsity_l0=0) for one in (quick.base, quick.working))
+    free = (replace(one, supervision=never) for one in (quick.base, quick.working))
+    found = {
+        "fast": Contender(quick, weights),
+        "fast, no optimisation": Contender(still, weights),
+        "fast, no learned start": Contender(quick, None),
+        "fast, neither": Contender(still, None),
+        "fast, no sparsity": Contender(_weighed(quick, *thick), weights),
+        "fast, no supervision": Contender(_weighed(quick, *free), weights),
     }
     if paper:
         whole = _shortened(reference.REFERENCE, iterations) if iterations else reference.REFERENCE
-        found["reference"] = whole
-        found["reference, no sparsity"] = _without(whole, "sparsity")
-        found["reference, no mask loss"] = _without(whole, "mask")
-        found["reference, RGB copied"] = _copied(whole)
+        found["reference"] = Contender(whole)
+        found["reference, no sparsity"] = Contender(_without(whole, "sparsity"))
+        found["reference, no mask loss"] = Contender(_without(whole, "mask"))
+        found["reference, RGB copied"] = Contender(_copied(whole))
     return found
+
+
+def _weighed(quick: fast.Schedule, base: Weights, working: Weights) -> fast.Schedule:
+    return replace(quick, base=base, working=working)
 
 
 def _without(whole: reference.Schedule, term: Literal["sparsity", "mask"]) -> reference.Schedule:
@@ -118,8 +129,8 @@ def cases(count: int, *, frames: int, height: int) -> list[Case]:
     return found
 
 
-def solve(case: Case, schedule: Schedule, *, label: str = "") -> tuple[Array, Array, float]:
-    """Alpha [T, h, w], colour [T, h, w, 3] and seconds of `schedule`, through the real stage."""
+def solve(case: Case, contender: Contender, *, label: str = "") -> tuple[Array, Array, float]:
+    """Alpha [T, h, w], colour [T, h, w, 3] and seconds of `contender`, through the real stage."""
     height, width = case.mask.shape[1:]
     half = [resized(video, height // 2, width // 2) for video in (case.solo, case.background)]
     arrays: dict[str, NDArray[Any]] = {
@@ -131,8 +142,8 @@ def solve(case: Case, schedule: Schedule, *, label: str = "") -> tuple[Array, Ar
     }
     with TemporaryDirectory() as folder, tqdm(desc=label, leave=False) as bar:
         store = Store(folder)
-        inputs = {name: _put(store, name, "frames", array) for name, array in arrays.items()}
-        inputs["it"] = _put(store, "it", "masks", case.mask[..., None])
+        inputs = {name: put(store, name, "frames", array) for name, array in arrays.items()}
+        inputs["it"] = put(store, "it", "masks", case.mask[..., None])
         objects = [{"label": "it", "input": "it", "channel": 0}]
         request = Request("omnimatte", {"objects": objects, "label": "it", "schedule": "this", "seed": 0}, inputs)
 
@@ -140,15 +151,18 @@ def solve(case: Case, schedule: Schedule, *, label: str = "") -> tuple[Array, Ar
             bar.total = progress.total
             bar.update(progress.done - bar.n)
 
+        stage = Omnimatte({"this": contender.schedule}, contender.weights)
+        stage.load()
         started = time.perf_counter()
-        result = execute(Omnimatte({"this": schedule}), request, store, on_progress=show)
+        result = execute(stage, request, store, on_progress=show)
         seconds = time.perf_counter() - started
         made = store.get(result.address)
         alpha, colour = (np.asarray(made.array(name)[:], np.float32) for name in ("alpha", "rgb"))
     return alpha[..., 0], colour, seconds
 
 
-def _put(store: Store, name: str, kind: str, array: NDArray[Any]) -> str:
+def put(store: Store, name: str, kind: str, array: NDArray[Any]) -> str:
+    """Write one array as an artifact; returns its address."""
     address = digest(name)
     draft = store.draft(address, stage="evaluation")
     draft.array(kind, shape=array.shape, dtype=str(array.dtype))[:] = array
@@ -175,12 +189,13 @@ def measure(case: Case, alpha: Array, colour: Array, *, seconds: float, teraflop
     )
 
 
-def operations(case: Case, schedule: Schedule) -> float:
+def operations(case: Case, contender: Contender) -> float:
     """Floating-point operations of the networks, in units of 1e12."""
+    schedule = contender.schedule
     if isinstance(schedule, fast.Schedule):
-        return _counted(case, schedule)
+        return _counted(case, contender)
     # Every iteration is the same: counted once, not twenty thousand times.
-    one, two = (_counted(case, _shortened(schedule, n)) for n in (1, 2))
+    one, two = (_counted(case, Contender(_shortened(schedule, n))) for n in (1, 2))
     return one + (schedule.base.iterations - 1) * (two - one)
 
 
@@ -189,9 +204,9 @@ def _shortened(schedule: reference.Schedule, iterations: int) -> reference.Sched
     return replace(schedule, base=base, working=working)
 
 
-def _counted(case: Case, schedule: Schedule) -> float:
+def _counted(case: Case, contender: Contender) -> float:
     with FlopCounterMode(display=False) as counter:
-        solve(case, schedule, label="counting")
+        solve(case, contender, label="counting")
     return counter.get_total_flops() / 1e12
 
 
@@ -219,12 +234,13 @@ def main() -> None:
     parser.add_argument(
         "--iterations", type=int, default=0, help="of each pass of the reference; 0: the paper's 20,000"
     )
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where the fast schedules start")
     parser.add_argument("--only", type=lambda text: text.split(";"), help="only these schedules, separated by ;")
     parser.add_argument("--json", type=Path, help="write every outcome here")
     given = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    compared = schedules(paper=given.reference, iterations=given.iterations)
+    compared = contenders(paper=given.reference, iterations=given.iterations, weights=given.weights)
     names = given.only or list(compared)
     outcomes: dict[str, list[Outcome]] = {name: [] for name in names}
     for case in tqdm(cases(given.cases, frames=given.frames, height=given.height), unit="object"):

@@ -27,6 +27,7 @@ def _large(name: str) -> Callable[[Sources], Recipe]:
 RECIPES: dict[str, Callable[[Sources], Recipe]] = {
     "compact-casper": _compact("casper", "compact_casper"),
     "compact-ssr": _compact("ssr", "guided_upscaler"),
+    "compact-omnimatte": _compact("omnimatte", "compact_omnimatte"),
     "compact-depth": _compact("depth", "compact_depth"),
     "casper-cogvideox": _large("casper_cogvideox"),
     "casper-wan-1.3b": _large("casper_wan_small"),

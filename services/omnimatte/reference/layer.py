@@ -5,8 +5,9 @@ Must not know: artifacts, requests.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -114,12 +115,15 @@ def _enlarged(clip: Clip, alpha: NDArray[np.float16], colour: NDArray[np.float16
     radius = max(1.0, height / alpha.shape[1])
     large = [cv2.resize(a.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) for a in alpha]
     trusted = [~evidence.edge_band(np.asarray(a, np.float32), radius=radius) for a in large]
-    colours = [cv2.resize(c.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) for c in (() if colour is None else colour)]
     return Clip(
         solo=clip.solo,
         background=clip.background,
         mask=clip.mask,
-        colour=np.stack(colours).astype(np.float16) if colours else clip.colour,
-        enlarged=np.stack(large).astype(np.float16),
-        trusted=np.stack(trusted).astype(np.float16),
+        colour=clip.colour if colour is None else _stacked(cv2.resize(c, size) for c in colour.astype(np.float32)),
+        enlarged=_stacked(large),
+        trusted=_stacked(trusted),
     )
+
+
+def _stacked(frames: Iterable[NDArray[Any]]) -> NDArray[np.float16]:
+    return np.stack(list(frames)).astype(np.float16)
