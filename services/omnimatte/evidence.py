@@ -35,7 +35,9 @@ def least_alpha(solo: Array, background: Array, own: Array, *, blur: float) -> A
     weighed = cv2.GaussianBlur((solo - background) * weight[..., None], (0, 0), blur)
     difference = weighed / np.maximum(cv2.GaussianBlur(weight, (0, 0), blur), 1e-3)[..., None]
     room = np.where(difference > 0, 1 - background, background)
-    least: Array = np.clip((np.abs(difference) / np.maximum(room, _ROOM)).max(-1), 0, 1)
+    needed = np.abs(difference) / np.maximum(room, _ROOM)
+    # Channel by channel: a reduction over an axis of three is several times slower.
+    least: Array = np.minimum(np.maximum(np.maximum(needed[..., 0], needed[..., 1]), needed[..., 2]), 1)
     return least
 
 
@@ -148,8 +150,9 @@ def eroded(mask: Array, radius: float) -> Array:
 def _matted(solo: Array, background: Array, foreground: Array, own: Array) -> Array:
     # The pixel's place on the line from background to foreground colour; where they look alike, the mask's word counts.
     direction = foreground - background
-    along = ((solo - background) * direction).sum(-1)
-    matted: Array = np.clip((along + 0.02 * own) / ((direction**2).sum(-1) + 0.02), 0, 1)
+    along = np.einsum("hwc,hwc->hw", solo - background, direction)
+    length = np.einsum("hwc,hwc->hw", direction, direction)
+    matted: Array = np.clip((along + 0.02 * own) / (length + 0.02), 0, 1)
     return matted
 
 

@@ -78,7 +78,8 @@ class AlphaModel:
         # Without instructions for it, bfloat16 is emulated and slower than float32.
         self._halved = self._device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
         self._seed = seed
-        self._net = deepcopy(start).to(self._device)
+        # Frames lie in memory with their channels last, as convolutions like them best.
+        self._net = deepcopy(start).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def fit(
         self,
@@ -190,7 +191,7 @@ class AlphaModel:
         }
 
     def _image(self, frames: NDArray[np.floating]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).to(self._device, torch.float32)
+        return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).to(self._device, torch.float32)
 
     def _map(self, maps: NDArray[np.floating]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(maps[:, None])).to(self._device, torch.float32)

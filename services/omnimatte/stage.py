@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from services import frames
@@ -52,7 +53,10 @@ class Omnimatte(Stage):
         return file_digest(self._path) if self._path else ""
 
     def load(self) -> None:
-        self._start = self._start or load(self._path)
+        if self._start is None:
+            # The first optimiser of a process imports the compiler behind it: three seconds, better spent here.
+            torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+            self._start = load(self._path)
 
     def run(self, work: Work) -> Params:
         """Writes `alpha` [T, h, w, 1] and `rgb` [T, h, w, 3], float16 0..1, straight.
