@@ -61,7 +61,7 @@ class Placement:
 
     device: of torch. dtype: of weights and activations. offload: see above.
     fp8: weights of the denoiser's linear layers are kept in float8_e4m3 and cast per call; results change slightly.
-    attention: the fastest implementation that the device has. compiled: torch.compile of each block, per size.
+    attention: the fastest implementation that the device has. compiled: torch.compile of the blocks.
     together: runs of one clip in one forward.
     """
 
