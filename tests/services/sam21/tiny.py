@@ -1,4 +1,7 @@
-"""SAM 2.1 and EdgeTAM with all their parts, small, weights random: 64 pixels square, two or three blocks."""
+"""SAM 2.1 and EdgeTAM with all their parts, small, weights random: 128 pixels square.
+
+Sizes that the original package fixes in its code are left as they are, so that it can hold the same weights.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ _SHARED: dict[str, Any] = {
     "memory_encoder_hidden_size": WIDE,
     "mask_downsampler_embed_dim": WIDE,
     "memory_fuser_embed_dim": WIDE,
-    "memory_fuser_intermediate_dim": 64,
+    "memory_fuser_intermediate_dim": 4 * WIDE,
 }
 
 
@@ -58,7 +61,7 @@ def sam2_config(**changes: Any) -> Sam2VideoConfig:
         ),
         prompt_encoder_config=Sam2VideoPromptEncoderConfig(hidden_size=WIDE, image_size=SIZE),
         mask_decoder_config=Sam2VideoMaskDecoderConfig(
-            hidden_size=WIDE, mlp_dim=64, num_attention_heads=4, iou_head_hidden_dim=64
+            hidden_size=WIDE, mlp_dim=2048, num_attention_heads=8, iou_head_hidden_dim=256
         ),
         memory_attention_feed_forward_hidden_size=64,
         **{**_SHARED, **changes},
@@ -86,16 +89,18 @@ def edgetam_config() -> EdgeTamVideoConfig:
 
 def sam2_model(seed: int = 0, **changes: Any) -> Sam2VideoModel:
     torch.manual_seed(seed)
-    return _lively(Sam2VideoModel(sam2_config(**changes)))
+    model = Sam2VideoModel(sam2_config(**changes))
+    return lively(model, model.mask_decoder.pred_obj_score_head.proj_out)
 
 
 def edgetam_model(seed: int = 0) -> EdgeTamVideoModel:
     torch.manual_seed(seed)
-    return _lively(edgetam(edgetam_config()))
+    model = edgetam(edgetam_config())
+    return lively(model, model.mask_decoder.pred_obj_score_head.proj_out)
 
 
-def _lively(model: Any) -> Any:
-    """Weights large enough that prompts, pixels and memories all show in the output, and objects that are there."""
+def lively(model: Any, score: Any) -> Any:
+    """Weights large enough that prompts, pixels and memories all show in the output; `score` says that objects exist."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, value in model.named_parameters():
@@ -103,7 +108,7 @@ def _lively(model: Any) -> Any:
                 value.normal_(0, 0.6 / max(1, value[0].numel()) ** 0.5, generator=generator)
             elif "norm" not in name and ".bn." not in name:
                 value.normal_(0, 0.1, generator=generator)
-        model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(5)
+        score.bias.fill_(5)
     return model
 
 
