@@ -71,9 +71,9 @@ _EDGETAM: tuple[tuple[str, str], ...] = (
     (r"^(spatial_perceiver\.layers\.\d+)\.self_attn\.", r"\1.self_attention."),
     (r"^(spatial_perceiver\.layers\.\d+\.\w+_attention)\.to_q\.", r"\1.q_proj."),
     (r"^(spatial_perceiver\.layers\.\d+\.\w+_attention)\.to_out\.", r"\1.o_proj."),
-    (r"^(spatial_perceiver\.layers\.\d+)\.ff\.0\.", r"\1.mlp.layer_norm."),
-    (r"^(spatial_perceiver\.layers\.\d+)\.ff\.1\.", r"\1.mlp.up_proj."),
-    (r"^(spatial_perceiver\.layers\.\d+)\.ff\.3\.", r"\1.mlp.down_proj."),
+    (r"^(spatial_perceiver\.layers\.\d+\.(?:self_)?)ff\.0\.", r"\1mlp.layer_norm."),
+    (r"^(spatial_perceiver\.layers\.\d+\.(?:self_)?)ff\.1\.", r"\1mlp.up_proj."),
+    (r"^(spatial_perceiver\.layers\.\d+\.(?:self_)?)ff\.3\.", r"\1mlp.down_proj."),
 )
 # Heads of three layers: the first and the last have names of their own.
 _HEAD = re.compile(

@@ -1,12 +1,14 @@
 """Our tracker over `transformers`' networks gives the logits of the original `sam2` package, on the same random weights.
 
 Runs where that package can be imported; it needs hydra-core and iopath beside it, but, for the video predictor, no
-torchvision: `pip install --no-deps sam2 hydra-core omegaconf antlr4-python3-runtime iopath portalocker`.
+torchvision: its source on the path, and `pip install --no-deps hydra-core omegaconf antlr4-python3-runtime iopath portalocker`.
+EdgeTAM's version of the package needs timm as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,14 @@ import torch.nn.functional as F
 
 from services.sam21 import checkpoint, images, names, tracking
 from services.sam21.prompts import Prompt
+from services.sam21.repvit import edgetam
 from tests.services.sam21 import original, tiny
 
 pytest.importorskip("sam2")
 pytest.importorskip("iopath")
+# EdgeTAM's authors changed the package and kept its name.
+_EDGETAM = find_spec("sam2.modeling.perceiver") is not None
+sam2 = pytest.mark.skipif(_EDGETAM, reason="the installed sam2 is EdgeTAM's")
 
 T, HEIGHT, WIDTH = 20, 48, 64
 Logits = dict[int, torch.Tensor]
@@ -30,7 +36,7 @@ Logits = dict[int, torch.Tensor]
 def both() -> tuple[Any, Any]:
     """The original predictor, and our segmenter with its weights under the other names."""
     torch.manual_seed(0)
-    theirs = original.predictor()
+    theirs = original.sam2_predictor()
     tiny.lively(theirs, theirs.sam_mask_decoder.pred_obj_score_head.layers[-1])
     ours = tiny.sam2_model()
     checkpoint.fill(ours, names.renamed(theirs.state_dict()), source=Path("sam2"))
@@ -78,6 +84,7 @@ def difference(one: Logits, other: Logits) -> float:
     return worst
 
 
+@sam2
 def test_points_and_a_box_tracked_both_ways(both: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     theirs, segmenter = both
     at = state(theirs, monkeypatch)
@@ -92,6 +99,7 @@ def test_points_and_a_box_tracked_both_ways(both: tuple[Any, Any], monkeypatch: 
     assert difference(ours(segmenter, prompts, 2, monkeypatch), both_ways(theirs, at, 9)) < 1e-3
 
 
+@sam2
 def test_one_click(both: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     theirs, segmenter = both
     at = state(theirs, monkeypatch)
@@ -102,6 +110,7 @@ def test_one_click(both: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> No
     assert difference(found, both_ways(theirs, at, 0)) < 1e-3
 
 
+@sam2
 def test_a_mask(both: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     theirs, segmenter = both
     at = state(theirs, monkeypatch)
@@ -112,6 +121,7 @@ def test_a_mask(both: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     assert difference(found, both_ways(theirs, at, 4)) < 1e-3
 
 
+@sam2
 def test_boxes_on_two_frames_of_one_object(both: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     theirs, segmenter = both
     at = state(theirs, monkeypatch)
@@ -121,6 +131,7 @@ def test_boxes_on_two_frames_of_one_object(both: tuple[Any, Any], monkeypatch: p
     assert difference(ours(segmenter, prompts, 1, monkeypatch), both_ways(theirs, at, 2)) < 1e-3
 
 
+@sam2
 def test_a_correction_on_a_later_frame(both: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     theirs, segmenter = both
     at = state(theirs, monkeypatch)
@@ -136,3 +147,20 @@ def test_a_correction_on_a_later_frame(both: tuple[Any, Any], monkeypatch: pytes
     ]
     assert difference(ours(segmenter, prompts, 1, monkeypatch), first | later) < 1e-3
     assert difference({10: first[10]}, {10: later[10]}) > 1e-2
+
+
+@pytest.mark.skipif(not _EDGETAM, reason="the installed sam2 is not EdgeTAM's")
+def test_edgetam_follows_a_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("timm")
+    torch.manual_seed(0)
+    theirs = original.edgetam_predictor()
+    tiny.lively(theirs, theirs.sam_mask_decoder.pred_obj_score_head.layers[-1])
+    for name, value in theirs.named_buffers():
+        if "running" in name:
+            value.uniform_(0.5, 1.5)
+    model = edgetam(tiny.edgetam_config((48, 96, 192, 384)))
+    checkpoint.fill(model, names.renamed(theirs.state_dict()), source=Path("edgetam"))
+    at = state(theirs, monkeypatch)
+    theirs.add_new_points_or_box(at, frame_idx=9, obj_id=0, box=np.array([10, 5, 40, 30], np.float32))
+    found = ours(tiny.segmenter(model), [Prompt(0, 9, box=(10, 5, 40, 30))], 1, monkeypatch)
+    assert difference(found, both_ways(theirs, at, 9)) < 1e-3

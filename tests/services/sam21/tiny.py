@@ -5,6 +5,7 @@ Sizes that the original package fixes in its code are left as they are, so that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +69,14 @@ def sam2_config(**changes: Any) -> Sam2VideoConfig:
     )
 
 
-def edgetam_config() -> EdgeTamVideoConfig:
+def edgetam_config(widths: Sequence[int] = (16, 32, 48, 64)) -> EdgeTamVideoConfig:
     return EdgeTamVideoConfig(
         vision_config=EdgeTamVisionConfig(
-            backbone_channel_list=[64, 48, 32, 16], backbone_feature_sizes=_LEVELS, fpn_hidden_size=WIDE
+            backbone_channel_list=list(widths)[::-1], backbone_feature_sizes=_LEVELS, fpn_hidden_size=WIDE
         ),
         prompt_encoder_config=EdgeTamVideoPromptEncoderConfig(hidden_size=WIDE, image_size=SIZE),
         mask_decoder_config=EdgeTamVideoMaskDecoderConfig(
-            hidden_size=WIDE, mlp_dim=64, num_attention_heads=4, iou_head_hidden_dim=64
+            hidden_size=WIDE, mlp_dim=2048, num_attention_heads=8, iou_head_hidden_dim=256
         ),
         memory_attention_mlp_hidden_size=64,
         memory_attention_rope_k_sizes=[4, 4],
@@ -93,9 +94,9 @@ def sam2_model(seed: int = 0, **changes: Any) -> Sam2VideoModel:
     return lively(model, model.mask_decoder.pred_obj_score_head.proj_out)
 
 
-def edgetam_model(seed: int = 0) -> EdgeTamVideoModel:
+def edgetam_model(seed: int = 0, **changes: Any) -> EdgeTamVideoModel:
     torch.manual_seed(seed)
-    model = edgetam(edgetam_config())
+    model = edgetam(edgetam_config(**changes))
     return lively(model, model.mask_decoder.pred_obj_score_head.proj_out)
 
 
