@@ -1,7 +1,7 @@
 """Masks of a single frame while the user is still pointing: the second click costs only the decoder.
 
-What is shown is what `tracking.track` will give on that frame for the same prompts, if they state all its objects there.
-Must not know: the rest of the clip.
+What is shown is what `tracking.track` will give on that frame for the same prompts, if they state all its objects
+there. Must not know: the rest of the clip.
 """
 
 from __future__ import annotations

@@ -148,8 +148,8 @@ class EdgeTamEncoder(nn.Module):
 
 def edgetam(config: EdgeTamVideoConfig, depths: Sequence[int] = DEPTHS) -> EdgeTamVideoModel:
     """EdgeTAM with this encoder; weights random."""
-    vision = config.vision_config
-    # The model builds an encoder by its configuration, which would ask timm; a small one stands in until it is replaced.
+    vision: Any = config.vision_config
+    # The model builds an encoder by its configuration, which would ask timm; a small one stands in for it.
     standin = Sam2VisionConfig(
         backbone_config=Sam2HieraDetConfig(
             hidden_size=8, embed_dim_per_stage=[8] * 4, num_attention_heads_per_stage=[1] * 4, blocks_per_stage=[1] * 4,

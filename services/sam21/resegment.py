@@ -2,8 +2,8 @@
 
 In the input another object may stand in front; in the solo video that is gone. Points are drawn on the frame where the
 mask shows most of the object, the object is tracked from there through the solo video, and what is found is united with
-the mask that was given (Generative Omnimatte, section 4). The reference draws its 20 points at random; here they are the
-same for the same mask. Must not know: artifacts, alpha, who asks.
+the mask that was given (Generative Omnimatte, section 4). The reference draws its 20 points at random; here they
+are the same for the same mask. Must not know: artifacts, alpha, who asks.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ from typing import Any
 
 from tests.services.sam21.tiny import SIZE, WIDE
 
-
 # Options that the configuration files of SAM 2.1 and of EdgeTAM, and the predictor's builder, have in common.
 _OPTIONS: dict[str, Any] = {
     "num_maskmem": 7,

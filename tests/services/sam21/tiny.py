@@ -101,7 +101,7 @@ def edgetam_model(seed: int = 0, **changes: Any) -> EdgeTamVideoModel:
 
 
 def lively(model: Any, score: Any) -> Any:
-    """Weights large enough that prompts, pixels and memories all show in the output; `score` says that objects exist."""
+    """Weights large enough that prompts, pixels and memories all show in the output; `score` says: it exists."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, value in model.named_parameters():
