@@ -32,7 +32,7 @@ class Sam2(Stage):
     version: ClassVar[int] = 1
 
     def __init__(self, folder: Path | None = None, *, variant: str = "") -> None:
-        """`folder` and `variant` are those of `services.sam21.loading.load`; without a folder: the classical tracker."""
+        """`folder` and `variant`: see `services.sam21.loading.load`. Without a folder: the classical tracker."""
         self._folder, self._variant = folder, variant
         self._segmenter: Segmenter | None = None
 

@@ -162,4 +162,5 @@ def edgetam(config: EdgeTamVideoConfig, depths: Sequence[int] = DEPTHS) -> EdgeT
     )  # fmt: skip
     model = EdgeTamVideoModel(EdgeTamVideoConfig(**{**config.to_dict(), "vision_config": standin}))
     model.vision_encoder = EdgeTamEncoder(vision, depths)
+    model.config = config
     return model

@@ -5,8 +5,8 @@ class is not used: it keeps every frame and every output, forgets a correction a
 decoder the mask that a click corrects. The steps that its forward is made of are called one by one instead.
 
 Image encoder and memory run in `precision`. The decoder runs in float32: it is small, and bfloat16 would move a click
-by up to four of the 1024 pixels. Must not know: clips, sweeps, files. Ravi et al., "SAM 2: Segment Anything in Images and
-Videos", 2024.
+by up to four of the 1024 pixels. Must not know: clips, sweeps, files. Ravi et al., "SAM 2: Segment Anything in Images
+and Videos", 2024.
 """
 
 from __future__ import annotations
