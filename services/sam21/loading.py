@@ -61,7 +61,7 @@ def load(
 
 def best_device() -> torch.device:
     """The accelerator that torch finds, else the CPU."""
-    return torch.accelerator.current_accelerator() or torch.device("cpu")
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def _config(folder: Path, variant: str) -> Sam2VideoConfig | EdgeTamVideoConfig:
