@@ -39,8 +39,11 @@ _CLIP_UNUSED = ("textual.", "log_scale", "visual.head")
 
 
 def umt5(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """UMT5's tensors under the names of UMT5EncoderModel. Raises BadInput for an unknown name."""
-    return {_umt5_name(name): tensor for name, tensor in tensors.items()}
+    """UMT5's tensors under the names of UMT5EncoderModel, words under both of theirs. Raises BadInput if one is unknown."""
+    result = {_umt5_name(name): tensor for name, tensor in tensors.items()}
+    if "shared.weight" in result:
+        result["encoder.embed_tokens.weight"] = result["shared.weight"]
+    return result
 
 
 def clip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -51,7 +54,7 @@ def clip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     result: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if not name.startswith(_CLIP_UNUSED):
-            result |= {f"vision_model.{new}": value for new, value in _clip_tensors(name, tensor).items()}
+            result |= _clip_tensors(name, tensor)
     return result
 
 

@@ -37,7 +37,7 @@ def prepared(frame: NDArray[np.uint8]) -> Tensor:
 @torch.no_grad()
 def first_frame(frame: NDArray[np.uint8], *, model: Any) -> Tensor:
     """The last but one layer of CLIP ViT-H (CLIPVisionModel) on a frame [H, W, 3]: [1, 257, 1280]."""
-    weight = model.vision_model.embeddings.patch_embedding.weight
+    weight = next(model.parameters())
     seen = model(prepared(frame).to(weight.device, weight.dtype), output_hidden_states=True)
     hidden: Tensor = seen.hidden_states[-2]
     return hidden.clone()

@@ -26,19 +26,10 @@ def original_transformer(layers: int) -> set[str]:
     return names
 
 
-_STEMS = [
-    "patch_embedding",
-    "text_embedding.0",
-    "text_embedding.2",
-    "time_embedding.0",
-    "time_embedding.2",
-    "time_projection.1",
-    "img_emb.proj.0",
-    "img_emb.proj.1",
-    "img_emb.proj.3",
-    "img_emb.proj.4",
-    "head.head",
-]
+_STEMS = (
+    *("patch_embedding", "text_embedding.0", "text_embedding.2", "time_embedding.0", "time_embedding.2"),
+    *("time_projection.1", "img_emb.proj.0", "img_emb.proj.1", "img_emb.proj.3", "img_emb.proj.4", "head.head"),
+)
 
 
 def original_vae() -> set[str]:
