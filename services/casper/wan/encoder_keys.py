@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from services.errors import BadInput
+from services.errors import BadOption
 
 _UMT5_BLOCK = {
     "norm1": "layer.0.layer_norm",
@@ -39,7 +39,7 @@ _CLIP_UNUSED = ("textual.", "log_scale", "visual.head")
 
 
 def umt5(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """UMT5's tensors under the names of UMT5EncoderModel, words under both of theirs. Raises BadInput if one is unknown."""
+    """UMT5's tensors under the names of UMT5EncoderModel; the table of words has two. Raises BadOption."""
     result = {_umt5_name(name): tensor for name, tensor in tensors.items()}
     if "shared.weight" in result:
         result["encoder.embed_tokens.weight"] = result["shared.weight"]
@@ -49,7 +49,7 @@ def umt5(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def clip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The image encoder's tensors under the names of CLIPVisionModel, query, key and value apart.
 
-    Raises BadInput for an unknown name.
+    Raises BadOption for an unknown name.
     """
     result: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -89,5 +89,5 @@ def _clip_tensors(name: str, tensor: Tensor) -> dict[str, Tensor]:
     raise _unknown(name, "CLIP image encoder")
 
 
-def _unknown(name: str, model: str) -> BadInput:
-    return BadInput(f"the checkpoint has a tensor {name!r} that no {model} has; use the file that Wan 2.1 comes with.")
+def _unknown(name: str, model: str) -> BadOption:
+    return BadOption(f"the checkpoint has a tensor {name!r} that no {model} has; use the file that Wan 2.1 comes with.")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from services.errors import BadInput
+from services.errors import BadOption
 
 Rename = Callable[[str], str]
 T = TypeVar("T")
@@ -66,7 +66,7 @@ _LEVEL = 4
 
 
 def transformer_to_diffusers(name: str) -> str:
-    """The original name of a transformer's tensor in diffusers' terms. Raises BadInput for an unknown one."""
+    """The original name of a transformer's tensor in diffusers' terms. Raises BadOption for an unknown one."""
     return _renamed(name, _TRANSFORMER, model="Wan transformer")
 
 
@@ -76,7 +76,7 @@ def transformer_to_original(name: str) -> str:
 
 
 def vae_to_diffusers(name: str) -> str:
-    """The original name of a VAE's tensor in diffusers' terms. Raises BadInput for an unknown one."""
+    """The original name of a VAE's tensor in diffusers' terms. Raises BadOption for an unknown one."""
     return _renamed(name, _VAE, model="Wan VAE")
 
 
@@ -92,12 +92,12 @@ def is_original(names: Iterable[str]) -> bool:
 
 
 def renamed(tensors: Mapping[str, T], rename: Rename) -> dict[str, T]:
-    """`tensors` under their new names. Raises BadInput for a name that `rename` does not know, or two that meet."""
+    """`tensors` under their new names. Raises BadOption for a name that `rename` does not know, or two that meet."""
     result: dict[str, T] = {}
     for name, tensor in tensors.items():
         new = rename(name)
         if new in result:
-            raise BadInput(f"the tensor {name!r} is in the checkpoint twice, under two names; use the published file.")
+            raise BadOption(f"the tensor {name!r} is in the checkpoint twice, under two names; use the published file.")
         result[new] = tensor
     return result
 
@@ -149,7 +149,9 @@ def _renamed(name: str, table: Mapping[str, str], *, model: str) -> str:
             return table[pattern].replace("#", number[1], 1)
     elif name in table and "#" not in name:
         return table[name]
-    raise BadInput(f"the checkpoint has a tensor {name!r} that no {model} has; use the file that was published for it.")
+    raise BadOption(
+        f"the checkpoint has a tensor {name!r} that no {model} has; use the file that was published for it."
+    )
 
 
 _TRANSFORMER = dict([*_with_leaves(_TRANSFORMER_LAYERS), *_TRANSFORMER_PARAMETERS])

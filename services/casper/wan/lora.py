@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from services.casper.wan.keys import transformer_to_original
-from services.errors import BadInput
+from services.errors import BadOption
 
 PREFIX = "lora_unet__"
 _PARTS = ("lora_down.weight", "lora_up.weight", "alpha")
@@ -37,12 +37,12 @@ class Update:
 
 
 def updates(tensors: Mapping[str, Tensor]) -> tuple[Update, ...]:
-    """The updates in an adapter's file. Raises BadInput, naming the tensor, for what is not part of one."""
+    """The updates in an adapter's file. Raises BadOption, naming the tensor, for what is not part of one."""
     layers: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         layer, _, part = name.partition(".")
         if not layer.startswith(PREFIX) or part not in _PARTS:
-            raise BadInput(f"the adapter has a tensor {name!r} that is no part of a Wan LoRA; use the published file.")
+            raise BadOption(f"the adapter has a tensor {name!r} that is no part of a Wan LoRA; use the published file.")
         layers.setdefault(layer, {})[part] = tensor
     return tuple(_update(layer, parts) for layer, parts in layers.items())
 
@@ -50,7 +50,7 @@ def updates(tensors: Mapping[str, Tensor]) -> tuple[Update, ...]:
 def merge(network: nn.Module, tensors: Mapping[str, Tensor], *, strength: float = 1.0) -> int:
     """Add an adapter to the weights of `network` (WanTransformer3DModel) in place; returns how many layers changed.
 
-    The sum is taken in float32 and stored in the weight's own type. Raises BadInput, naming the tensor, if the adapter
+    The sum is taken in float32 and stored in the weight's own type. Raises BadOption, naming the tensor, if the adapter
     has a layer that the network lacks, or one of another size; then nothing was changed.
     """
     layers = layer_names(network)
@@ -76,21 +76,21 @@ def layer_names(network: nn.Module) -> dict[str, nn.Linear]:
 def _update(layer: str, parts: Mapping[str, Tensor]) -> Update:
     for part in _PARTS[:2]:
         if part not in parts:
-            raise BadInput(f"the adapter lacks the tensor '{layer}.{part}'; the file is not whole, get it again.")
+            raise BadOption(f"the adapter lacks the tensor '{layer}.{part}'; the file is not whole, get it again.")
     alpha = parts.get("alpha")
     return Update(layer, parts["lora_down.weight"], parts["lora_up.weight"], None if alpha is None else alpha.item())
 
 
 def _check(update: Update, layers: Mapping[str, nn.Linear]) -> None:
     if update.layer not in layers:
-        raise BadInput(
+        raise BadOption(
             f"the adapter changes a layer {update.layer!r} that this Wan does not have; "
             "use the base model that it was trained on."
         )
     wanted = tuple(layers[update.layer].weight.shape)
     given = (update.up.shape[0], update.down.shape[1])
     if wanted != given or update.up.shape[1] != update.down.shape[0]:
-        raise BadInput(
+        raise BadOption(
             f"the adapter's layer {update.layer!r} is {given[0]}x{given[1]} and the network's is "
             f"{wanted[0]}x{wanted[1]}; use the base model that it was trained on."
         )

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from services.errors import BadInput, BadOption
+from services.errors import BadOption
 
 TOKENS = 512
 DEFAULT_PROMPT = "empty scene"
@@ -63,7 +63,7 @@ class Prompts:
         self._known: dict[str, Tensor] = {}
 
     def __call__(self, prompt: str) -> Tensor:
-        """[1, 512, channels]. Raises BadOption for a prompt that is too long, BadInput for a broken file."""
+        """[1, 512, channels]. Raises BadOption for a prompt that is too long or a file that is broken."""
         if prompt not in self._known:
             self._known[prompt] = self._found(self._folder / file_name(prompt), prompt)
         return padded(self._known[prompt])
@@ -92,13 +92,13 @@ def write(path: Path, prompt: str, embedding: Tensor) -> None:
 
 
 def read(path: Path, prompt: str) -> Tensor:
-    """The embedding [n, channels] that `write` kept. Raises BadInput if the file is broken or another prompt's."""
+    """The embedding [n, channels] that `write` kept. Raises BadOption if the file is broken or another prompt's."""
     try:
         with safe_open(path, framework="pt") as file:
             kept = (file.metadata() or {}).get("prompt")
             embedding: Tensor = file.get_tensor("embedding")
     except (SafetensorError, OSError) as error:
-        raise BadInput(f"{path} is no embedding of a prompt ({error}); delete it and run again.") from error
+        raise BadOption(f"{path} is no embedding of a prompt ({error}); delete it and run again.") from error
     if kept != prompt or embedding.ndim != 2 or len(embedding) > TOKENS:
-        raise BadInput(f"{path} holds another embedding than that of {prompt!r}; delete it and run again.")
+        raise BadOption(f"{path} holds another embedding than that of {prompt!r}; delete it and run again.")
     return embedding

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModel, PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from services.casper.wan import image_context, text
-from services.errors import BadInput, BadOption
+from services.errors import BadOption
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +75,10 @@ def test_the_encoder_is_read_for_an_unknown_prompt_only(tmp_path: Path) -> None:
 def test_a_kept_embedding_that_is_not_the_prompts_is_refused(tmp_path: Path) -> None:
     path = tmp_path / text.file_name("a beach")
     text.write(path, "a street", torch.zeros(3, 4))
-    with pytest.raises(BadInput, match="another embedding"):
+    with pytest.raises(BadOption, match="another embedding"):
         text.Prompts(tmp_path, pytest.fail)("a beach")
     path.write_bytes(b"not a file of tensors")
-    with pytest.raises(BadInput, match="delete it"):
+    with pytest.raises(BadOption, match="delete it"):
         text.read(path, "a beach")
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from services.casper.wan import keys
-from services.errors import BadInput
+from services.errors import BadOption
 from tests.services.casper.wan import models
 
 
@@ -105,11 +105,11 @@ def test_the_only_norm_with_weights_is_the_third_there_and_the_second_here() -> 
     ["blocks.0.norm2.weight", "blocks.#.norm3.weight", "blocks.0.attn1.to_q.weight", "vace_blocks.0.norm3.weight", "x"],
 )
 def test_an_unknown_tensor_is_named(name: str) -> None:
-    with pytest.raises(BadInput, match=name.replace(".", r"\.")):
+    with pytest.raises(BadOption, match=name.replace(".", r"\.")):
         keys.transformer_to_diffusers(name)
 
 
 @pytest.mark.parametrize("name", ["decoder.upsamples.15.residual.2.weight", "decoder.upsamples.3.residual.2.weight"])
 def test_a_vae_of_another_build_is_named(name: str) -> None:
-    with pytest.raises(BadInput, match=name.replace(".", r"\.")):
+    with pytest.raises(BadOption, match=name.replace(".", r"\.")):
         keys.vae_to_diffusers(name)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from services.casper.wan import keys, lora
-from services.errors import BadInput
+from services.errors import BadOption
 from tests.services.casper.wan import models
 
 RANK, ALPHA = 4, 2.0
@@ -66,7 +66,7 @@ def test_a_layer_that_is_not_there_is_named_and_nothing_is_merged() -> None:
     given = adapter(before)
     for part in ("lora_down.weight", "lora_up.weight"):
         given[f"lora_unet__blocks_9_ffn_0.{part}"] = given[f"lora_unet__blocks_0_ffn_0.{part}"]
-    with pytest.raises(BadInput, match="lora_unet__blocks_9_ffn_0"):
+    with pytest.raises(BadOption, match="lora_unet__blocks_9_ffn_0"):
         lora.merge(network, given)
     assert all(torch.equal(before[name], weight) for name, weight in originals(network).items())
 
@@ -82,7 +82,7 @@ def test_a_layer_that_is_not_there_is_named_and_nothing_is_merged() -> None:
 )
 def test_a_tensor_that_does_not_fit_is_named(change: dict[str, Tensor], named: str) -> None:
     network = models.denoiser()
-    with pytest.raises(BadInput, match=named):
+    with pytest.raises(BadOption, match=named):
         lora.merge(network, adapter(originals(network)) | change)
 
 
@@ -90,5 +90,5 @@ def test_half_an_update_is_named() -> None:
     network = models.denoiser()
     given = adapter(originals(network))
     del given["lora_unet__text_embedding_0.lora_up.weight"]
-    with pytest.raises(BadInput, match=r"lora_unet__text_embedding_0\.lora_up\.weight"):
+    with pytest.raises(BadOption, match=r"lora_unet__text_embedding_0\.lora_up\.weight"):
         lora.merge(network, given)
