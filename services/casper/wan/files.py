@@ -15,6 +15,7 @@ or of another shape is named. Must not know: clips, devices beyond "cpu".
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,10 @@ def read_image_encoder(folder: Path, *, dtype: torch.dtype) -> Any:
             hidden_act="gelu",
         )
         model = CLIPVisionModel(config)
-        load_into(model, open_pickled(path, convert=encoder_keys.clip), dtype=dtype)
+        # Older releases of transformers put the model one level deeper.
+        nested = any(name.startswith("vision_model.") for name in model.state_dict())
+        checkpoint = open_pickled(path, convert=encoder_keys.clip)
+        load_into(model, checkpoint, rename=lambda name: f"vision_model.{name}" if nested else name, dtype=dtype)
     return model.eval().requires_grad_(False)
 
 
@@ -130,7 +134,7 @@ def open_pickled(
 ) -> Pickled:
     """The tensors in a .pth file, after `convert`. Code in the file is not run. Raises BadOption for a broken one."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
         raise BadOption(
             f"{path} is truncated or no file of tensors ({error}; it has {path.stat().st_size} bytes); "

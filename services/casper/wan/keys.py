@@ -149,9 +149,7 @@ def _renamed(name: str, table: Mapping[str, str], *, model: str) -> str:
             return table[pattern].replace("#", number[1], 1)
     elif name in table and "#" not in name:
         return table[name]
-    raise BadOption(
-        f"the checkpoint has a tensor {name!r} that no {model} has; use the file that was published for it."
-    )
+    raise BadOption(f"the checkpoint has a tensor {name!r} that no {model} has; use the published file.")
 
 
 _TRANSFORMER = dict([*_with_leaves(_TRANSFORMER_LAYERS), *_TRANSFORMER_PARAMETERS])
