@@ -14,10 +14,11 @@ or of another shape is named. Must not know: clips, devices beyond "cpu".
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from torch import Tensor
 
 from services.casper.large.checkpoint import Checkpoint, Stored, load_into, open_checkpoint
 from services.casper.wan import encoder_keys, keys, lora
-from services.casper.wan.network import Shape, build, weight_dtype
+from services.casper.wan.network import SHAPES, Size, build, shape_of, weight_dtype
 from services.casper.wan.text import Encoder, encoded
 from services.errors import BadOption, NotFound
 
@@ -43,18 +44,20 @@ PROMPTS = "prompts"
 _models: Any = diffusers
 
 
-def read_denoiser(folder: Path, shape: Shape, *, dtype: torch.dtype) -> Any:
-    """Casper's denoiser on the CPU: `casper.safetensors`, or the base model with the adapter that it is merged in.
+def read_denoiser(folder: Path, size: Size, *, dtype: torch.dtype, casper: Path | None = None) -> Any:
+    """Casper's denoiser on the CPU: the whole one, or the base model with the adapter merged in.
 
+    casper: the file of either, if it is not `folder`/casper.safetensors.
     Raises NotFound for a missing file, BadOption for a tensor that does not fit, by name.
     """
-    casper = open_checkpoint(folder / CASPER)
-    adapter = all(name.startswith(lora.PREFIX) for name in casper.stored)
+    shape = shape_of(asdict(SHAPES[size]) | _config(folder / "transformer"))
+    given = open_checkpoint(casper or folder / CASPER)
+    adapter = all(name.startswith(lora.PREFIX) for name in given.stored)
     network = build(shape)
-    whole = open_checkpoint(_existing(folder, DENOISER, "the base model of the adapter")) if adapter else casper
+    whole = open_checkpoint(_existing(folder, DENOISER, "the base model of the adapter")) if adapter else given
     load_into(network, whole, rename=_rename(whole, keys.transformer_to_diffusers), dtype=dtype)
     if adapter:
-        lora.merge(network, dict(casper.tensors()))
+        lora.merge(network, dict(given.tensors()))
     for name, weight in network.named_parameters():
         weight.data = weight.data.to(weight_dtype(network, name, dtype))
     return network
@@ -62,13 +65,9 @@ def read_denoiser(folder: Path, shape: Shape, *, dtype: torch.dtype) -> Any:
 
 def read_vae(folder: Path, *, dtype: torch.dtype) -> Any:
     """AutoencoderKLWan on the CPU. Raises NotFound, BadOption."""
+    path = _existing(folder, VAE, "the VAE")
     with torch.device("meta"):
-        vae = _models.AutoencoderKLWan()
-    return load_vae(vae, _existing(folder, VAE, "the VAE"), dtype=dtype)
-
-
-def load_vae(vae: Any, path: Path, *, dtype: torch.dtype) -> Any:
-    """The weights at `path`, of either layout, into a VAE without."""
+        vae = _models.AutoencoderKLWan.from_config(_config(folder / "vae"))
     checkpoint = open_pickled(path) if path.suffix == ".pth" else open_checkpoint(path)
     load_into(vae, checkpoint, rename=_rename(checkpoint, keys.vae_to_diffusers), dtype=dtype)
     return vae.eval().requires_grad_(False)
@@ -143,6 +142,17 @@ def open_pickled(
     converted = convert(content)
     stored = {name: Stored(path, name, tuple(tensor.shape)) for name, tensor in converted.items()}
     return Pickled(path, stored, converted)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """A part's configuration where there is one; the published model's needs none."""
+    file = folder / "config.json"
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text()))
+    except ValueError as error:
+        raise BadOption(f"{file} is no JSON ({error}); copy or download it again.") from error
 
 
 def _rename(checkpoint: Checkpoint, to_diffusers: keys.Rename) -> keys.Rename:

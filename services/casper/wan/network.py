@@ -7,13 +7,16 @@ schedules.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import diffusers
 import torch
 from diffusers.models.transformers.transformer_wan import WanRotaryPosEmbed
 from torch import Tensor, nn
+
+from services.casper.large.placement import Need, NeedAt
+from services.casper.large.windows import WAN
 
 Size = Literal["1.3b", "14b"]
 
@@ -64,6 +67,33 @@ def build(shape: Shape) -> Any:
     # Not in any checkpoint, so it must not stay without values.
     network.rope = WanRotaryPosEmbed(shape.attention_head_dim, PATCH, shape.rope_max_seq_len)
     return network.eval().requires_grad_(False)
+
+
+def shape_of(config: Mapping[str, Any]) -> Shape:
+    """The shape that a WanTransformer3DModel's configuration (diffusers' config.json) describes."""
+    return Shape(**{field.name: config[field.name] for field in fields(Shape) if field.name in config})
+
+
+def need_of(shape: Shape, *, name: str) -> NeedAt:
+    """What a Wan of this shape needs at a size: parameters counted, working memory estimated on the safe side."""
+    network = build(shape)
+    parameters = sum(weight.numel() for weight in network.parameters())
+    block = sum(weight.numel() for weight in network.blocks[0].parameters())
+
+    def at(height: int, width: int) -> Need:
+        tokens = WAN.window * (height // 16) * (width // 16)
+        return Need(
+            name=name,
+            parameters=parameters,
+            block=block,
+            rest=parameters - block * shape.num_layers,
+            # About 32 copies of the hidden state at a block's peak, 2 bytes each: norms and gates are in float32.
+            working=tokens * shape.width * 2 * 32,
+            # Four decoded frames in 96 channels, about seven at once, and the convolutions' caches.
+            vae=260_000_000 + height * width * 20_000,
+        )
+
+    return at
 
 
 def weight_dtype(network: Any, name: str, dtype: torch.dtype) -> torch.dtype:

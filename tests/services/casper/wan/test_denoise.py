@@ -12,7 +12,7 @@ from services.casper.wan import network
 from services.casper.wan.denoise import Conditions, denoise, shared_noise
 from services.casper.windows import Window
 from services.errors import Cancelled
-from tests.services.casper.wan import models
+from services.casper.wan import tiny
 
 SMALL = Rule(window=5, overlap=2, last="full")
 STEPS = 3
@@ -35,7 +35,7 @@ def conditions(latents: int, runs: int) -> Conditions:
 
 
 def predictor(text: Tensor, image: Tensor):  # type: ignore[no-untyped-def]
-    tiny = models.denoiser()
+    tiny = tiny.tiny_network()
 
     def predict(given: Tensor, timestep: float, window: Window) -> Tensor:
         assert given.shape[2] == len(window)
@@ -46,7 +46,7 @@ def predictor(text: Tensor, image: Tensor):  # type: ignore[no-untyped-def]
 
 def released(latents: int, run: int, runs: int, noise: Tensor, text: Tensor, image: Tensor) -> Tensor:
     """The release's loop for one run: its scheduler with the step index set back, its shifted-back last window."""
-    tiny = models.denoiser()
+    tiny = tiny.tiny_network()
     told = conditions(latents, runs)
     scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=5.0)
     scheduler.set_timesteps(STEPS)

@@ -7,7 +7,7 @@ import torch
 
 from services.casper.wan import keys
 from services.errors import BadOption
-from tests.services.casper.wan import models
+from services.casper.wan import tiny
 
 
 def original_transformer(layers: int) -> set[str]:
@@ -64,12 +64,12 @@ def original_vae() -> set[str]:
 
 
 def test_the_published_transformers_names_become_those_of_the_class_and_back() -> None:
-    ours = models.denoiser().state_dict()
+    ours = tiny.tiny_network().state_dict()
     original = keys.renamed(ours, keys.transformer_to_original)
-    assert set(original) == original_transformer(models.SHAPE.num_layers)
+    assert set(original) == original_transformer(tiny.SHAPE.num_layers)
     back = keys.renamed(original, keys.transformer_to_diffusers)
     assert list(back) == list(ours)
-    models.denoiser(seed=1).load_state_dict(back, strict=True)
+    tiny.tiny_network(1).load_state_dict(back, strict=True)
     assert keys.is_original(original)
     assert not keys.is_original(ours)
 
@@ -89,9 +89,9 @@ def test_the_published_vaes_names_become_those_of_the_class_and_back() -> None:
     assert set(original) == original_vae()
     assert list(keys.renamed(original, keys.vae_to_diffusers)) == list(published)
 
-    ours = models.vae().state_dict()
+    ours = tiny.tiny_vae().state_dict()
     back = keys.renamed(keys.renamed(ours, keys.vae_to_original), keys.vae_to_diffusers)
-    models.vae(seed=1).load_state_dict(back, strict=True)
+    tiny.tiny_vae(1).load_state_dict(back, strict=True)
     assert keys.is_original(original)
     assert not keys.is_original(ours)
 

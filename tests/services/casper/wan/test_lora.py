@@ -8,7 +8,7 @@ from torch import Tensor
 
 from services.casper.wan import keys, lora
 from services.errors import BadOption
-from tests.services.casper.wan import models
+from services.casper.wan import tiny
 
 RANK, ALPHA = 4, 2.0
 
@@ -34,13 +34,13 @@ def originals(network: torch.nn.Module) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_every_linear_layer_gets_its_product_and_nothing_else_changes(dtype: torch.dtype) -> None:
-    network = models.denoiser().to(dtype)
+    network = tiny.tiny_network().to(dtype)
     before = originals(network)
     given = adapter(before)
     changed = lora.merge(network, given)
 
     # Per block 4 + 6 attention and 2 feed-forward layers; text 2, time 2 + 1, image 2, head 1.
-    assert changed == len(given) // 3 == 12 * models.SHAPE.num_layers + 8
+    assert changed == len(given) // 3 == 12 * tiny.SHAPE.num_layers + 8
     assert "lora_unet__blocks_0_self_attn_q.lora_down.weight" in given
     for name, after in originals(network).items():
         layer = "lora_unet__" + name.removesuffix(".weight").replace(".", "_")
@@ -52,7 +52,7 @@ def test_every_linear_layer_gets_its_product_and_nothing_else_changes(dtype: tor
 
 
 def test_an_adapter_without_alpha_is_added_whole() -> None:
-    network = models.denoiser()
+    network = tiny.tiny_network()
     before = originals(network)
     given = {name: tensor for name, tensor in adapter(before).items() if not name.endswith("alpha")}
     lora.merge(network, given, strength=0.5)
@@ -61,7 +61,7 @@ def test_an_adapter_without_alpha_is_added_whole() -> None:
 
 
 def test_a_layer_that_is_not_there_is_named_and_nothing_is_merged() -> None:
-    network = models.denoiser()
+    network = tiny.tiny_network()
     before = originals(network)
     given = adapter(before)
     for part in ("lora_down.weight", "lora_up.weight"):
@@ -81,13 +81,13 @@ def test_a_layer_that_is_not_there_is_named_and_nothing_is_merged() -> None:
     ],
 )
 def test_a_tensor_that_does_not_fit_is_named(change: dict[str, Tensor], named: str) -> None:
-    network = models.denoiser()
+    network = tiny.tiny_network()
     with pytest.raises(BadOption, match=named):
         lora.merge(network, adapter(originals(network)) | change)
 
 
 def test_half_an_update_is_named() -> None:
-    network = models.denoiser()
+    network = tiny.tiny_network()
     given = adapter(originals(network))
     del given["lora_unet__text_embedding_0.lora_up.weight"]
     with pytest.raises(BadOption, match=r"lora_unet__text_embedding_0\.lora_up\.weight"):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from services.casper.wan.vae import WanVae
-from tests.services.casper.wan import models
+from services.casper.wan import tiny
 
 FRAMES = 21
 
@@ -28,7 +28,7 @@ def statistics(model: object) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("piece", [1, 2, 5])
 @pytest.mark.parametrize("cuts", [(21,), (1, 7, 2, 11), (9, 12)])
 def test_latents_are_the_whole_clips_normalised(clip: Tensor, piece: int, cuts: tuple[int, ...]) -> None:
-    model = models.vae()
+    model = tiny.tiny_vae()
     mean, spread = statistics(model)
     whole = (model.encode(clip).latent_dist.mode() - mean) / spread
     parts = torch.cat(list(WanVae(model, piece=piece).encode(clip.split(cuts, dim=2))), dim=2)
@@ -40,7 +40,7 @@ def test_latents_are_the_whole_clips_normalised(clip: Tensor, piece: int, cuts: 
 @pytest.mark.parametrize("piece", [1, 2, 5])
 @pytest.mark.parametrize("cuts", [(6,), (3, 1, 2)])
 def test_frames_are_the_whole_clips(clip: Tensor, piece: int, cuts: tuple[int, ...]) -> None:
-    model = models.vae()
+    model = tiny.tiny_vae()
     mean, spread = statistics(model)
     latents = torch.randn(1, 16, 6, 4, 6, generator=torch.Generator().manual_seed(4))
     whole = model.decode(latents * spread + mean).sample
@@ -51,14 +51,14 @@ def test_frames_are_the_whole_clips(clip: Tensor, piece: int, cuts: tuple[int, .
 
 
 def test_one_latent_is_worked_on_at_a_time(clip: Tensor) -> None:
-    lengths = [part.shape[2] for part in WanVae(models.vae()).encode([clip])]
+    lengths = [part.shape[2] for part in WanVae(tiny.tiny_vae()).encode([clip])]
     assert lengths == [1] * 6
-    frames = [part.shape[2] for part in WanVae(models.vae()).decode([torch.zeros(1, 16, 6, 4, 6)])]
+    frames = [part.shape[2] for part in WanVae(tiny.tiny_vae()).decode([torch.zeros(1, 16, 6, 4, 6)])]
     assert frames == [1, 4, 4, 4, 4, 4]
 
 
 def test_two_clips_at_once_do_not_mix(clip: Tensor) -> None:
-    vae = WanVae(models.vae())
+    vae = WanVae(tiny.tiny_vae())
     alone = list(vae.encode([clip]))
     first, second = vae.encode([clip]), vae.encode([clip.flip(2)])
     together = [part for pair in zip(first, second, strict=True) for part in pair][::2]
@@ -67,4 +67,4 @@ def test_two_clips_at_once_do_not_mix(clip: Tensor) -> None:
 
 def test_frames_that_make_no_latent_are_an_error(clip: Tensor) -> None:
     with pytest.raises(ValueError, match="3 frames are left over"):
-        list(WanVae(models.vae()).encode([clip[:, :, :20]]))
+        list(WanVae(tiny.tiny_vae()).encode([clip[:, :, :20]]))
