@@ -39,7 +39,8 @@ def place_denoiser(network: Any, placement: Placement, *, blocks: nn.ModuleList)
         network.to(placement.device)
     if placement.compiled:
         for block in blocks:
-            block.compile(dynamic=False)
+            # The function, not the module: hooks of a cache stay outside of the graph.
+            block.forward = torch.compile(block.forward, dynamic=False)
 
 
 def place_vae(vae: Any, placement: Placement) -> None:

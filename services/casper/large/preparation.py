@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from services import trimask as painted
+from services.frames import to_float
 
 Bytes = NDArray[np.uint8]
 Video = NDArray[np.float32]
@@ -40,10 +42,9 @@ def area_mask(mask: Bytes, *, height: int, width: int) -> Bytes:
     return np.where(small >= _COVERED, 255, 0).astype(np.uint8)
 
 
-def area_frames(frames: NDArray[np.uint8] | Video, *, height: int, width: int) -> Video:
-    """Frames [T, H, W, 3] (uint8, or floats 0..1) at another size, float32 0..1; the aspect is not kept."""
-    scale = np.float32(1 / 255) if frames.dtype == np.uint8 else np.float32(1)
-    video = frames.astype(np.float32) * scale
+def area_frames(frames: NDArray[Any], *, height: int, width: int) -> Video:
+    """Frames [T, H, W, 3] (uint8, uint16, or floats 0..1) at another size, float32 0..1; the aspect is not kept."""
+    video = to_float(frames)
     if video.shape[1:3] == (height, width):
         return video
     return np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in video])
