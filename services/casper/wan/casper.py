@@ -26,13 +26,15 @@ from services.casper.large.placing import attention, denoising, on_device, place
 from services.casper.large.preparation import Padding, padded
 from services.casper.large.windows import WAN, Rule
 from services.casper.wan import files, image_context, network
-from services.casper.wan.conditions import mask_channels
+from services.casper.wan.conditions import wan_mask
 from services.casper.wan.denoise import Told, denoise, shared_noise
 from services.casper.wan.image_context import Context
 from services.casper.wan.network import SHAPES, Size
 from services.casper.wan.text import DEFAULT_PROMPT, Prompts
-from services.casper.wan.vae import TEMPORAL, WanVae
+from services.casper.wan.vae import SPATIAL, TEMPORAL, WanVae
 from services.errors import BadOption, OutOfSpace
+
+_READ = 4 * TEMPORAL
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,8 @@ class WanCasper:
         wanted = self._network.config.text_dim
         if text.shape[-1] != wanted:
             raise BadOption(
-                f"the embedding of {sampling.prompt!r} in {self._folder / files.PROMPTS} has {text.shape[-1]} channels, "
-                f"the network needs {wanted}; delete it and run again."
+                f"the embedding of {sampling.prompt!r} in {self._folder / files.PROMPTS} has {text.shape[-1]} "
+                f"channels, the network needs {wanted}; delete it and run again."
             )
         return self._parts(clip, keeps, sampling, text, self._image(clip, sampling.context), on_progress)
 
@@ -146,18 +148,16 @@ class WanCasper:
         on_progress: OnProgress,
     ) -> tuple[Tensor, Tensor]:
         """Latents of the condition video [1, 16, T', h, w], and masks [runs, 4, T', h, w], on the CPU."""
+        height, width = sampling.height, sampling.width
         masks: list[Tensor] = []
 
         def videos() -> Iterator[Tensor]:
-            start = 0
-            while start < padding.length:
-                stop = start + (TEMPORAL if start else 1)
-                frames, tri = read(
-                    clip, keeps, padding.indices(start, stop), height=sampling.height, width=sampling.width
-                )
-                masks.append(mask_channels(tri[:, 0], begins=start == 0))
+            for start, stop in _spans(padding.length):
+                wanted = padding.indices(start, stop)
+                frames, tri = read(clip, keeps, wanted, height=height, width=width)
+                size = (-(-(stop - start) // TEMPORAL), height // SPATIAL, width // SPATIAL)
+                masks.append(wan_mask(tri, size=size, begins=start == 0))
                 yield frames * 2 - 1
-                start = stop
 
         video = []
         with on_device(self._vae, self._placement):
@@ -192,9 +192,7 @@ class WanCasper:
             attention(self._placement),
             caching(self._network, sampling.tier),
         ):
-            return denoise(
-                predict, told, steps=sampling.tier.steps, rule=sampling.rule, on_window=progress.of_group
-            )
+            return denoise(predict, told, steps=sampling.tier.steps, rule=sampling.rule, on_window=progress.of_group)
 
     def _decoded(
         self, latents: Tensor, *, run: int, runs: int, padding: Padding, on_progress: OnProgress
@@ -210,6 +208,13 @@ class WanCasper:
         with on_device(self._vae, self._placement):
             for first, frames in padding.trimmed(videos()):
                 yield Part(run, first, frames)
+
+
+def _spans(frames: int) -> Iterator[tuple[int, int]]:
+    """Frames [start, stop) that are read at once: the first alone, as the VAE takes it, then a few latents' worth."""
+    yield 0, 1
+    for start in range(1, frames, _READ):
+        yield start, min(start + _READ, frames)
 
 
 def need_at(size: Size) -> NeedAt:

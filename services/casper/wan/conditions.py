@@ -14,19 +14,18 @@ from torch import Tensor
 from services.casper.large.preparation import resized_mask, snapped
 
 FOLD = 4
-SPATIAL = 8
 
 
-def mask_channels(trimask: Tensor, *, begins: bool = True) -> Tensor:
-    """Mask channels [B, 4, T', H / 8, W / 8] of a trimask [B, T, H, W] (0 remove, 128/255 unsure, 1 keep).
+def wan_mask(trimask: Tensor, *, size: tuple[int, int, int], begins: bool = True) -> Tensor:
+    """Mask channels [B, 4, T', h, w] of a trimask [B, 1, T, H, W] (0 remove, 0.5 or 128/255 unsure, 1 keep).
 
+    size: (T', h, w), the latents'.
     begins: the trimask starts with the clip's first frame, so T is 4k + 1; else it is a later part, and T is 4k. Parts
-    give what the whole gives. Raises ValueError for another T.
+    give what the whole gives.
+    Raises ValueError for another T.
     """
-    folded = _folded(snapped(trimask), begins=begins)
-    size = (folded.shape[2], trimask.shape[2] // SPATIAL, trimask.shape[3] // SPATIAL)
     # Time has its size already, so only space is resized, first frame or not.
-    return resized_mask(folded, size=size, begins=begins)
+    return resized_mask(_folded(snapped(trimask[:, 0]), begins=begins), size=size, begins=begins)
 
 
 def stacked(noisy: Tensor, mask: Tensor, video: Tensor) -> Tensor:

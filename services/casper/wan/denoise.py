@@ -28,7 +28,7 @@ OnWindow = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Told:
-    """What a group of runs is told, on the CPU: noise [1, 16, T', h, w], masks [runs, 4, T', h, w], video like noise."""
+    """What a group of runs is told, on the CPU. noise and video: [1, 16, T', h, w]; masks: [runs, 4, T', h, w]."""
 
     noise: Tensor
     masks: Tensor

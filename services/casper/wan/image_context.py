@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from services.frames import to_float
+
 Context = Literal["first_frame", "zeros"]
 
 SIDE = 224
@@ -23,19 +25,19 @@ _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _SPREAD = (0.26862954, 0.26130258, 0.27577711)
 
 
-def prepared(frame: NDArray[np.uint8]) -> Tensor:
-    """A frame [H, W, 3] at its native size as CLIP takes it: [1, 3, 224, 224].
+def prepared(frame: NDArray[Any]) -> Tensor:
+    """A frame [H, W, 3] (uint8, uint16, or floats 0..1) at its native size as CLIP takes it: [1, 3, 224, 224].
 
     Bicubic, squeezed to a square, and without smoothing before it is made smaller.
     """
-    image = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float() / 255
+    image = torch.from_numpy(np.ascontiguousarray(to_float(frame))).permute(2, 0, 1)[None]
     small = F.interpolate(image, size=(SIDE, SIDE), mode="bicubic", align_corners=False, antialias=False)
     mean, spread = (torch.tensor(values)[:, None, None] for values in (_MEAN, _SPREAD))
     return (small - mean) / spread
 
 
 @torch.no_grad()
-def first_frame(frame: NDArray[np.uint8], *, model: Any) -> Tensor:
+def first_frame(frame: NDArray[Any], *, model: Any) -> Tensor:
     """The last but one layer of CLIP ViT-H (CLIPVisionModel) on a frame [H, W, 3]: [1, 257, 1280]."""
     weight = next(model.parameters())
     seen = model(prepared(frame).to(weight.device, weight.dtype), output_hidden_states=True)

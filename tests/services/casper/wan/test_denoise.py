@@ -8,11 +8,9 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 from services.casper.large.windows import Rule
-from services.casper.wan import network
-from services.casper.wan.denoise import Conditions, denoise, shared_noise
-from services.casper.windows import Window
+from services.casper.wan import network, tiny
+from services.casper.wan.denoise import OnWindow, Predict, Told, denoise, shared_noise
 from services.errors import Cancelled
-from services.casper.wan import tiny
 
 SMALL = Rule(window=5, overlap=2, last="full")
 STEPS = 3
@@ -28,29 +26,32 @@ def image() -> Tensor:
     return torch.randn(1, 5, 20, generator=torch.Generator().manual_seed(2))
 
 
-def conditions(latents: int, runs: int) -> Conditions:
+def told(latents: int, runs: int) -> Told:
     generator = torch.Generator().manual_seed(3)
-    mask = torch.rand(runs, 4, latents, 4, 6, generator=generator)
-    return Conditions(mask, torch.randn(1, 16, latents, 4, 6, generator=generator))
+    masks = torch.rand(runs, 4, latents, 4, 6, generator=generator)
+    video = torch.randn(1, 16, latents, 4, 6, generator=generator)
+    return Told(shared_noise(latents, height=4, width=6, seed=0), masks, video)
 
 
-def predictor(text: Tensor, image: Tensor):  # type: ignore[no-untyped-def]
-    tiny = tiny.tiny_network()
+def ignored(done: int, total: int) -> None:
+    pass
 
-    def predict(given: Tensor, timestep: float, window: Window) -> Tensor:
-        assert given.shape[2] == len(window)
-        return network.predict(tiny, given, timestep=timestep, text=text, image=image)
+
+def predictor(text: Tensor, image: Tensor) -> Predict:
+    denoiser = tiny.tiny_network()
+
+    def predict(given: Tensor, timestep: float, window: int) -> Tensor:
+        return network.predict(denoiser, given, timestep=timestep, text=text, image=image)
 
     return predict
 
 
-def released(latents: int, run: int, runs: int, noise: Tensor, text: Tensor, image: Tensor) -> Tensor:
+def released(given: Told, run: int, text: Tensor, image: Tensor) -> Tensor:
     """The release's loop for one run: its scheduler with the step index set back, its shifted-back last window."""
-    tiny = tiny.tiny_network()
-    told = conditions(latents, runs)
+    denoiser = tiny.tiny_network()
     scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=5.0)
     scheduler.set_timesteps(STEPS)
-    state, size, overlap = noise, SMALL.window, SMALL.overlap
+    state, size, overlap, latents = given.noise, SMALL.window, SMALL.overlap, given.noise.shape[2]
     ramp = torch.linspace(0, 1, overlap + 2)[1:-1]
     for t in scheduler.timesteps:
         canvas, total = torch.zeros_like(state), torch.zeros(latents)
@@ -60,10 +61,9 @@ def released(latents: int, run: int, runs: int, noise: Tensor, text: Tensor, ima
             if stop - start < size:
                 start = max(0, stop - size)
             last = stop >= latents
-            given = torch.cat(
-                [state[:, :, start:stop], told.mask[run : run + 1, :, start:stop], told.video[:, :, start:stop]], dim=1
-            )
-            velocity = tiny(given, t[None], text, image, return_dict=False)[0]
+            parts = [state, given.masks[run : run + 1], given.video]
+            channels = torch.cat([part[:, :, start:stop] for part in parts], dim=1)
+            velocity = denoiser(channels, t[None], text, image, return_dict=False)[0]
             stepped = scheduler.step(velocity, t, state[:, :, start:stop], return_dict=False)[0]
             scheduler._step_index -= 1
             weight = torch.ones(stop - start)
@@ -80,21 +80,12 @@ def released(latents: int, run: int, runs: int, noise: Tensor, text: Tensor, ima
 
 
 @pytest.mark.parametrize("latents", [3, 5, 6, 11])
-@pytest.mark.parametrize("together", [1, 2, 3])
-def test_runs_are_those_of_the_release(latents: int, together: int, text: Tensor, image: Tensor) -> None:
-    noise = shared_noise(latents, height=4, width=6, seed=0)
-    found = denoise(
-        predictor(text, image),
-        conditions(latents, runs=3),
-        noise=noise,
-        steps=STEPS,
-        together=together,
-        on_window=lambda done, total: None,
-        rule=SMALL,
-    )
+def test_runs_are_those_of_the_release(latents: int, text: Tensor, image: Tensor) -> None:
+    given = told(latents, runs=3)
+    found = denoise(predictor(text, image), given, steps=STEPS, on_window=ignored, rule=SMALL)
     assert found.shape == (3, 16, latents, 4, 6)
     for run in range(3):
-        wanted = released(latents, run, 3, noise, text, image)
+        wanted = released(given, run, text, image)
         assert (found[run] - wanted[0]).abs().max() < 1e-4 * wanted.abs().max()
     assert not torch.allclose(found[0], found[1], atol=1e-2)
 
@@ -102,29 +93,21 @@ def test_runs_are_those_of_the_release(latents: int, together: int, text: Tensor
 def test_progress_comes_after_each_window_of_each_step_and_may_stop_the_loop(text: Tensor, image: Tensor) -> None:
     seen: list[tuple[int, int]] = []
 
-    def stop_at(limit: int, done: int, total: int) -> None:
+    def run(on_window: OnWindow) -> None:
+        denoise(predictor(text, image), told(11, runs=2), steps=2, on_window=on_window, rule=SMALL)
+
+    def stop_at_third(done: int, total: int) -> None:
         seen.append((done, total))
-        if done == limit:
+        if done == 3:
             raise Cancelled("stopped")
 
-    def run(limit: int) -> None:
-        denoise(
-            predictor(text, image),
-            conditions(11, runs=3),
-            noise=shared_noise(11, height=4, width=6, seed=0),
-            steps=2,
-            together=2,
-            on_window=lambda done, total: stop_at(limit, done, total),
-            rule=SMALL,
-        )
-
-    run(-1)
-    # Two groups of runs, two steps, windows 0-5, 3-8 and 6-11.
-    assert seen == [(done, 12) for done in range(1, 13)]
+    run(lambda done, total: seen.append((done, total)))
+    # Two steps, windows 0-5, 3-8 and 6-11.
+    assert seen == [(done, 6) for done in range(1, 7)]
     seen.clear()
     with pytest.raises(Cancelled):
-        run(5)
-    assert len(seen) == 5
+        run(stop_at_third)
+    assert len(seen) == 3
 
 
 def test_noise_depends_on_seed_and_place_only() -> None:

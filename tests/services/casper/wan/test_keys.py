@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from services.casper.wan import keys
+from services.casper.wan import keys, tiny
 from services.errors import BadOption
-from services.casper.wan import tiny
 
 
 def original_transformer(layers: int) -> set[str]:

@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from services.casper.wan import keys, lora
+from services.casper.wan import keys, lora, tiny
 from services.errors import BadOption
-from services.casper.wan import tiny
 
 RANK, ALPHA = 4, 2.0
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from services.casper.wan.vae import WanVae
 from services.casper.wan import tiny
+from services.casper.wan.vae import WanVae
 
 FRAMES = 21
 
