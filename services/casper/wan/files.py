@@ -163,4 +163,4 @@ def _existing(folder: Path, names: tuple[str, str], what: str) -> Path:
     for name in names:
         if (folder / name).exists():
             return folder / name
-    raise NotFound(f"{folder} has neither {names[0]} nor {names[1]}/, which is {what}; put it there.")
+    raise NotFound(f"{folder} has neither {names[0]} nor {names[1]}/, {what}; put it there.")

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from services.errors import BadOption
+from services.errors import BadOption, NotFound
 
 TOKENS = 512
 DEFAULT_PROMPT = "empty scene"
@@ -63,7 +63,7 @@ class Prompts:
         self._known: dict[str, Tensor] = {}
 
     def __call__(self, prompt: str) -> Tensor:
-        """[1, 512, channels]. Raises BadOption for a prompt that is too long or a file that is broken."""
+        """[1, 512, channels]. Raises BadOption for a prompt that is too long or a file that is broken, NotFound."""
         if prompt not in self._known:
             self._known[prompt] = self._found(self._folder / file_name(prompt), prompt)
         return padded(self._known[prompt])
@@ -71,7 +71,15 @@ class Prompts:
     def _found(self, path: Path, prompt: str) -> Tensor:
         if path.is_file():
             return read(path, prompt)
-        embedding = self._read_encoder()(prompt).to("cpu", torch.bfloat16)
+        try:
+            encode = self._read_encoder()
+        except NotFound as error:
+            raise NotFound(
+                f"there is no embedding of {prompt!r} in {self._folder}, and {str(error).rstrip('.')}; or use the prompt "
+                f"{DEFAULT_PROMPT!r}, or run `python -m services.casper.wan.embed FOLDER {prompt!r}` where the encoder "
+                f"is, and copy {path.name} here."
+            ) from error
+        embedding = encode(prompt).to("cpu", torch.bfloat16)
         # Weights may lie on a disk that nobody may write to; then the next process encodes the prompt again.
         with contextlib.suppress(OSError):
             write(path, prompt, embedding)

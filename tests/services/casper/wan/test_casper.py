@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from services.casper.cogvideox.tiers import DRAFT, FAST, FULL, Tier
 from services.casper.large.placement import Device, Placement, choose
 from services.casper.large.preparation import area_frames, trimask
 from services.casper.large.windows import WAN, Rule
-from services.casper.wan import files, image_context, tiny
+from services.casper.wan import distance, files, image_context, tiny
 from services.casper.wan.casper import Sampling, WanCasper, need_at
 from services.casper.wan.schedule import sigmas
 from services.errors import BadOption, Cancelled, NotFound, OutOfSpace
@@ -163,13 +164,13 @@ def test_a_cancelled_run_stops_within_one_window(casper: WanCasper) -> None:
     assert "decoding" not in done
 
 
-@pytest.mark.parametrize("tier", [DRAFT, replace(FAST, steps=6), replace(FULL, steps=6)])
+@pytest.mark.parametrize("tier", [DRAFT, replace(FAST, steps=4)])
 def test_every_tier_runs_and_leaves_nothing_behind(casper: WanCasper, tier: Tier) -> None:
     clip, sampling = make_clip(17), replace(SMALL, tier=tier, context="zeros")
-    before = frames_of(casper.remove(clip, [[], [0]], replace(sampling, tier=QUICK)), runs=2)
+    before = frames_of(casper.remove(clip, [[]], replace(sampling, tier=QUICK)), runs=1)
     first = frames_of(casper.remove(clip, [[], [0]], sampling), runs=2)
     again = frames_of(casper.remove(clip, [[], [0]], sampling), runs=2)
-    after = frames_of(casper.remove(clip, [[], [0]], replace(sampling, tier=QUICK)), runs=2)
+    after = frames_of(casper.remove(clip, [[]], replace(sampling, tier=QUICK)), runs=1)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
@@ -177,7 +178,7 @@ def test_every_tier_runs_and_leaves_nothing_behind(casper: WanCasper, tier: Tier
 def test_a_cache_that_never_holds_changes_nothing_and_one_that_always_holds_does(casper: WanCasper) -> None:
     clip, sampling = make_clip(17), replace(SMALL, context="zeros")
     plain, never, always = (
-        frames_of(casper.remove(clip, [[1]], replace(sampling, tier=Tier("t", steps=6, cache=cache))), runs=1)[0]
+        frames_of(casper.remove(clip, [[1]], replace(sampling, tier=Tier("t", steps=4, cache=cache))), runs=1)[0]
         for cache in (None, 1e-9, 1e9)
     )
     assert np.abs(plain - never).max() < 1e-5
@@ -223,6 +224,26 @@ def test_what_is_not_possible_is_said_at_once(
     assert caught.value.field == field
 
 
+def test_weights_in_float8_come_close(folder: Path, casper: WanCasper) -> None:
+    clip = make_clip(9)
+    small = WanCasper.load(folder, Placement(dtype=torch.bfloat16, fp8=True))
+    exact, rough = (frames_of(c.remove(clip, [[]], SMALL), runs=1)[0] for c in (casper, small))
+    assert 0 < np.sqrt(np.square(exact - rough).mean()) < 0.1
+
+
+def test_a_tiers_distance_can_be_measured(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip(3, height=16, width=16)
+    np.savez(tmp_path / "clip.npz", video=clip.video, masks=clip.masks)
+    monkeypatch.setattr("services.casper.wan.distance.seen_device", lambda: Device("cpu", "the CPU", (0, 0), 0))
+    monkeypatch.setattr("services.casper.cogvideox.distance.FULL", replace(FULL, steps=6))
+    distance.main([str(folder), str(tmp_path / "clip.npz"), "--tiers", "draft", "--size", "16", "16"])
+    full, draft = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (full["tier"], draft["tier"]) == ("full", "draft")
+    assert draft["psnr"] < full["psnr"] == 100
+
+
 def test_a_tier_that_skips_blocks_needs_them_on_the_device(folder: Path) -> None:
     placed = WanCasper.load(folder, Placement(offload="group"))
     with pytest.raises(BadOption, match="group") as caught:
@@ -231,7 +252,7 @@ def test_a_tier_that_skips_blocks_needs_them_on_the_device(folder: Path) -> None
 
 
 def test_an_unknown_prompt_without_an_encoder_is_said_at_once(casper: WanCasper) -> None:
-    with pytest.raises(NotFound, match="tokenizer"):
+    with pytest.raises(NotFound, match=r"tokenizer.*wan\.embed"):
         casper.remove(make_clip(5), [[]], replace(SMALL, prompt="a beach"))
 
 
@@ -250,12 +271,12 @@ class Watched:
 
 
 def test_a_clip_is_read_a_few_frames_at_a_time(casper: WanCasper) -> None:
-    clip, seen = make_clip(60), list[int]()
+    clip, seen = make_clip(40), list[int]()
     watched = BaseClip(Watched(clip.video, seen), Watched(clip.masks, seen), None)  # type: ignore[arg-type]
-    found = frames_of(casper.remove(watched, [[0]], SMALL), runs=1)
+    sampling = replace(SMALL, tier=Tier("one", steps=1), height=16, width=16)
+    (found,) = frames_of(casper.remove(watched, [[0]], sampling), runs=1)
+    assert len(found) == 40
     assert max(seen) <= 16
-    wanted = frames_of(casper.remove(clip, [[0]], SMALL), runs=1)
-    assert np.array_equal(found[0], wanted[0])
 
 
 def test_the_published_sizes_need_what_their_tensors_take() -> None:

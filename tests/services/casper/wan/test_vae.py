@@ -25,7 +25,7 @@ def statistics(model: object) -> tuple[Tensor, Tensor]:
     )
 
 
-@pytest.mark.parametrize("piece", [1, 2, 5])
+@pytest.mark.parametrize("piece", [1, 3])
 @pytest.mark.parametrize("cuts", [(21,), (1, 7, 2, 11), (9, 12)])
 def test_latents_are_the_whole_clips_normalised(clip: Tensor, piece: int, cuts: tuple[int, ...]) -> None:
     model = tiny.tiny_vae()
@@ -37,7 +37,7 @@ def test_latents_are_the_whole_clips_normalised(clip: Tensor, piece: int, cuts: 
     assert (parts - whole).abs().max() < 2e-6
 
 
-@pytest.mark.parametrize("piece", [1, 2, 5])
+@pytest.mark.parametrize("piece", [1, 3])
 @pytest.mark.parametrize("cuts", [(6,), (3, 1, 2)])
 def test_frames_are_the_whole_clips(clip: Tensor, piece: int, cuts: tuple[int, ...]) -> None:
     model = tiny.tiny_vae()
