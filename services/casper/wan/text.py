@@ -74,8 +74,9 @@ class Prompts:
         try:
             encode = self._read_encoder()
         except NotFound as error:
+            missing = str(error).rstrip(".")
             raise NotFound(
-                f"there is no embedding of {prompt!r} in {self._folder}, and {str(error).rstrip('.')}; or use the prompt "
+                f"there is no embedding of {prompt!r} in {self._folder}, and {missing}; or use the prompt "
                 f"{DEFAULT_PROMPT!r}, or run `python -m services.casper.wan.embed FOLDER {prompt!r}` where the encoder "
                 f"is, and copy {path.name} here."
             ) from error
