@@ -145,8 +145,10 @@ class CogVideoXCasper:
                         rule=sampling.rule,
                         on_window=progress.of_group,
                     )
-                for run, one in enumerate(latents.split(1), start=start):
-                    yield from self._decoded(one, run=run, runs=len(keeps), padding=padding, on_progress=on_progress)
+                for run, one in enumerate(latents, start=start):
+                    yield from self._decoded(
+                        one[None], run=run, runs=len(keeps), padding=padding, on_progress=on_progress
+                    )
         except torch.OutOfMemoryError as error:
             raise OutOfSpace(
                 f"the GPU ran out of memory at {sampling.height}x{sampling.width} with {self._placement.together} runs "

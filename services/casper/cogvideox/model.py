@@ -101,7 +101,9 @@ def need_at(height: int, width: int) -> Need:
         name="CogVideoX Casper",
         parameters=5_570_000_000,
         block=132_200_000,
-        rest=20_000_000,
+        rest=30_000_000,
+        # The modulation of every norm, and the embeddings.
+        whole=810_000_000,
         # About 24 copies of the hidden state at a block's peak, 2 bytes each.
         working=tokens * 3072 * 2 * 24,
         # 8 decoded frames in 256 channels, about seven at once, and the convolutions' caches.

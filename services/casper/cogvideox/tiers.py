@@ -14,9 +14,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from diffusers import FirstBlockCacheConfig
+import diffusers
 
 from services.errors import BadOption
+
+# Its classes are only half typed.
+_hooks: Any = diffusers
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def caching(network: Any, tier: Tier) -> Iterator[None]:
     if tier.cache is None:
         yield
         return
-    network.enable_cache(FirstBlockCacheConfig(threshold=tier.cache))
+    network.enable_cache(_hooks.FirstBlockCacheConfig(threshold=tier.cache))
     try:
         yield
     finally:

@@ -91,4 +91,4 @@ def _doubled(up: nn.Module, x: Tensor) -> Tensor:
     x = F.interpolate(x, scale_factor=2.0)
     frames = x.permute(0, 2, 1, 3, 4)
     flat: Tensor = up.conv(frames.flatten(0, 1))  # type: ignore[operator]
-    return flat.unflatten(0, frames.shape[:2]).permute(0, 2, 1, 3, 4)
+    return flat.reshape(*frames.shape[:2], *flat.shape[1:]).permute(0, 2, 1, 3, 4)

@@ -43,7 +43,7 @@ class Need:
 
     name: for messages. parameters: of the denoiser, a count. block: parameters of its largest block.
     rest: parameters outside of the blocks. working: activations of one window of one run. vae: the VAE with what it
-    needs to encode or decode one chunk.
+    needs to encode or decode one chunk. whole: parameters that fp8 leaves as they are (norms, embeddings).
     """
 
     name: str
@@ -52,6 +52,7 @@ class Need:
     rest: int
     working: int
     vae: int
+    whole: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Placement:
 
     device: of torch. dtype: of weights and activations. offload: see above.
     fp8: weights of the denoiser's linear layers are kept in float8_e4m3 and cast per call; results change slightly.
-    attention: the fastest implementation that the device has. compiled: torch.compile of each block, per size.
+    attention: the fastest implementation that the device has. compiled: torch.compile of the blocks.
     together: runs of one clip in one forward.
     """
 
@@ -109,12 +110,12 @@ def choose(
 
 def peak_memory(need: Need, *, offload: Offload, fp8: bool, together: int = 1) -> int:
     """Bytes of device memory that `need` takes in a mode: an estimate, on the safe side."""
-    weight = 1 if fp8 else 2
+    weights = need.parameters + need.whole if fp8 else 2 * need.parameters
     working = need.working * together
     if offload == "none":
-        return need.parameters * weight + max(working, need.vae) + need.vae // 8
+        return weights + max(working, need.vae) + need.vae // 8
     if offload == "model":
-        return max(need.parameters * weight + working, need.vae)
+        return max(weights + working, need.vae)
     return max(2 * need.rest + 2 * 2 * need.block + working, need.vae)
 
 

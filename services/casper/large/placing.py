@@ -39,8 +39,9 @@ def place_denoiser(network: Any, placement: Placement, *, blocks: nn.ModuleList)
         network.to(placement.device)
     if placement.compiled:
         for block in blocks:
-            # The function, not the module: hooks of a cache stay outside of the graph.
-            block.forward = torch.compile(block.forward, dynamic=False)
+            # The function, not the module: hooks of a cache stay outside of the graph. Blocks share their graphs. The
+            # first shape gets one of its own, later ones (short last windows, more runs) share one for any length.
+            block.forward = torch.compile(block.forward)
 
 
 def place_vae(vae: Any, placement: Placement) -> None:

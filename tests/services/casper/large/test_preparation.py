@@ -29,8 +29,10 @@ def test_a_pixel_is_its_objects_only_where_nearly_covered() -> None:
     mask[0, 4:] = 255  # a quarter of the next
     assert area_mask(mask, height=2, width=2).tolist() == [[255, 0], [0, 0]]
     mask[:4, 4:] = 255
-    mask[3, 7] = 16  # 15 of 16 pixels are covered, 239.06 < 240 with rounding
-    assert area_mask(mask, height=2, width=2)[0, 1] == (255 if round((15 * 255 + 16) / 16) >= 240 else 0)
+    mask[3, 7] = 0  # 15 of 16 pixels: 239
+    assert area_mask(mask, height=2, width=2)[0, 1] == 0
+    mask[3, 7] = 16  # 240
+    assert area_mask(mask, height=2, width=2)[0, 1] == 255
 
 
 def test_every_mask_grows_by_five_pixels_and_remove_wins() -> None:
