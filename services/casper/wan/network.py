@@ -79,6 +79,13 @@ def need_of(shape: Shape, *, name: str) -> NeedAt:
     network = build(shape)
     parameters = sum(weight.numel() for weight in network.parameters())
     block = sum(weight.numel() for weight in network.blocks[0].parameters())
+    # Of the linear layers, fp8 leaves those of the embeddings alone.
+    cast = sum(
+        weight.numel()
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Linear) and not name.startswith("condition_embedder.")
+        for weight in layer.parameters()
+    )
 
     def at(height: int, width: int) -> Need:
         tokens = WAN.window * (height // 16) * (width // 16)
@@ -91,6 +98,7 @@ def need_of(shape: Shape, *, name: str) -> NeedAt:
             working=tokens * shape.width * 2 * 32,
             # Four decoded frames in 96 channels, about seven at once, and the convolutions' caches.
             vae=260_000_000 + height * width * 20_000,
+            whole=parameters - cast,
         )
 
     return at
