@@ -9,43 +9,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from services.casper.cogvideox import inputs, model, text, vae
 from services.casper.cogvideox.denoise import Told, denoise
 from services.casper.cogvideox.tiers import FULL, Tier
+from services.casper.large.clip import Clip, Counter, OnProgress, Part, Video, check
+from services.casper.large.clip import read as read_clip
 from services.casper.large.placement import Placement
 from services.casper.large.placing import attention, denoising, on_device
-from services.casper.large.preparation import Padding, area_frames, padded, trimask
+from services.casper.large.preparation import Padding, padded
 from services.casper.large.windows import COGVIDEOX, Rule
 from services.errors import BadOption, OutOfSpace
-
-Video = NDArray[np.float32]
-OnProgress = Callable[[int, int, str], None]
-"""Called as (done, total, "encoding" | "denoising" | "decoding") after every piece; may raise to stop."""
-
-
-class Clip(Protocol):
-    """What is read of a clip, in slices along time: NumPy or Zarr arrays. `services.base_clip.BaseClip` is one.
-
-    video: [T, H, W, 3] uint8, uint16, or floats 0..1. masks: [T, H, W, N] uint8, 0 or 255. preserve: [T, H, W] uint8,
-    255 where the user wants the input untouched, or None. Any size.
-    """
-
-    @property
-    def video(self) -> Any: ...
-    @property
-    def masks(self) -> Any: ...
-    @property
-    def preserve(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -69,14 +51,6 @@ class Sampling:
 
 
 STANDARD = Sampling()
-
-
-class Part(NamedTuple):
-    """Frames [t, height, width, 3], float32 0..1, of run number `run`, the first of which is frame `first`."""
-
-    run: int
-    first: int
-    frames: Video
 
 
 class CogVideoXCasper:
@@ -135,7 +109,7 @@ class CogVideoXCasper:
             for start in range(0, len(keeps), together):
                 group = masks[start : start + together]
                 told = Told(noise=noise, masks=group, video=shown, text=words.to(noise))
-                progress = _Counter(on_progress, "denoising", before=start, here=len(group), total=len(keeps))
+                progress = Counter(on_progress, "denoising", before=start, here=len(group), total=len(keeps))
                 with denoising(self._network, self._placement), attention(self._placement):
                     latents = denoise(
                         self._network,
@@ -167,7 +141,8 @@ class CogVideoXCasper:
         masks: list[Tensor] = []
 
         def read(start: int, stop: int) -> Tensor:
-            frames, tri = _read(clip, keeps, sampling, padding.indices(start, stop))
+            wanted = padding.indices(start, stop)
+            frames, tri = read_clip(clip, keeps, wanted, height=sampling.height, width=sampling.width)
             masks.append(inputs.mask_part(tri, begins=start == 0))
             noise = inputs.condition_noise(
                 start, stop, seed=sampling.seed, height=sampling.height, width=sampling.width
@@ -202,64 +177,15 @@ class CogVideoXCasper:
                 yield Part(run, first, frames)
 
 
-@dataclass(frozen=True)
-class _Counter:
-    """Turns a group's (done, total) into that of all `total` runs, of which `before` are done and `here` in work."""
-
-    on_progress: OnProgress
-    note: str
-    before: int
-    here: int
-    total: int
-
-    def of_group(self, done: int, steps: int) -> None:
-        self.on_progress(self.before * steps + self.here * done, self.total * steps, self.note)
-
-
-def _read(
-    clip: Clip, keeps: Sequence[Sequence[int]], sampling: Sampling, wanted: NDArray[np.intp]
-) -> tuple[Tensor, Tensor]:
-    """Frames [1, 3, t, h, w] in 0..1 and trimasks [runs, 1, t, h, w] of the frames `wanted`."""
-    start, stop = int(wanted.min()), int(wanted.max()) + 1
-    place = wanted - start
-    size = {"height": sampling.height, "width": sampling.width}
-    video = area_frames(np.asarray(clip.video[start:stop]), **size)[place]
-    masks = np.asarray(clip.masks[start:stop])
-    preserve = None if clip.preserve is None else np.asarray(clip.preserve[start:stop])
-    tri = [
-        [
-            trimask(masks[t], keep=keep, preserve=None if preserve is None else preserve[t], **size)
-            for t in range(stop - start)
-        ]
-        for keep in keeps
-    ]
-    chosen = np.asarray(tri, np.float32).reshape(len(keeps), stop - start, *size.values())[:, place]
-    frames = torch.from_numpy(np.ascontiguousarray(video.transpose(3, 0, 1, 2)))
-    return frames[None], torch.from_numpy(chosen)[:, None]
-
-
 def _check(
     sampling: Sampling, keeps: Sequence[Sequence[int]], clip: Clip, placement: Placement, *, config: Any
 ) -> None:
     height, width = sampling.height, sampling.width
-    if height % 16 or width % 16 or min(height, width) < 16:
-        near = [max(16, round(side / 16) * 16) for side in (height, width)]
-        raise BadOption(
-            f"the model's size {height}x{width} is not a multiple of 16; use {near[0]}x{near[1]} "
-            "(clips of any size are resized to it).",
-            field="size",
-        )
+    check(clip, keeps, height=height, width=width)
     # Positions beyond the table that the network was built for do not exist.
     limit = [8 * side // config.patch_size * config.patch_size for side in (config.sample_height, config.sample_width)]
     if height > limit[0] or width > limit[1]:
         raise BadOption(f"the model's size {height}x{width} is over its limit {limit[0]}x{limit[1]}.", field="size")
-    objects = clip.masks.shape[-1]
-    for keep in keeps:
-        for channel in keep:
-            if not 0 <= channel < objects:
-                raise BadOption(f"there is no object {channel} to keep; the clip has {objects}.", field="keep")
-    if not keeps:
-        raise BadOption("there is no run to make; name what to keep in each.", field="keep")
     if sampling.tier.cache is not None and placement.offload == "group":
         raise BadOption(
             f"the tier {sampling.tier.name!r} skips blocks, which offload mode 'group' does not allow; "

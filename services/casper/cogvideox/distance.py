@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.base_clip import BaseClip
-from services.casper.cogvideox.casper import STANDARD, Clip, CogVideoXCasper, Sampling
+from services.casper.cogvideox.casper import STANDARD, CogVideoXCasper, Sampling
 from services.casper.cogvideox.model import need_at
 from services.casper.cogvideox.tiers import FULL, TIERS, Tier, tier
+from services.casper.large.clip import Clip
 from services.casper.large.placement import choose, seen_device
 from services.errors import BadVideo
 
