@@ -20,12 +20,12 @@ from torch import Tensor
 
 from services.casper.cogvideox import inputs, model, text, vae
 from services.casper.cogvideox.denoise import Told, denoise
-from services.casper.cogvideox.tiers import FULL, Tier
 from services.casper.large.clip import Clip, Counter, OnProgress, Part, Video, check
 from services.casper.large.clip import read as read_clip
 from services.casper.large.placement import Placement
 from services.casper.large.placing import attention, denoising, on_device
 from services.casper.large.preparation import Padding, padded
+from services.casper.large.tiers import FULL, Tier
 from services.casper.large.windows import COGVIDEOX, Rule
 from services.errors import BadOption, OutOfSpace
 

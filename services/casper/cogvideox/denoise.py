@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from services.casper.cogvideox.inputs import assembled, rotary
-from services.casper.cogvideox.tiers import Tier, caching, remembering
+from services.casper.large.tiers import Tier, caching, remembering
 from services.casper.large.windows import Rule, blended, plan_windows, ramp_weights
 from services.casper.windows import Window
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from services.base_clip import BaseClip
 from services.casper.cogvideox.casper import STANDARD, CogVideoXCasper, Sampling
 from services.casper.cogvideox.model import need_at
-from services.casper.cogvideox.tiers import FULL, TIERS, Tier, tier
 from services.casper.large.clip import Clip
 from services.casper.large.placement import choose, seen_device
+from services.casper.large.tiers import FULL, TIERS, Tier, tier
 from services.errors import BadVideo
 
 CAP = 100.0

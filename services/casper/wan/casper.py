@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from services.casper.cogvideox.tiers import FULL, Tier, caching, remembering
 from services.casper.large.clip import Clip, Counter, OnProgress, Part, Video, check, read
 from services.casper.large.placement import NeedAt, Placement
 from services.casper.large.placing import attention, denoising, on_device, place_denoiser, place_vae
 from services.casper.large.preparation import Padding, padded
+from services.casper.large.tiers import FULL, Tier, caching, remembering
 from services.casper.large.windows import WAN, Rule
 from services.casper.wan import files, image_context, network
 from services.casper.wan.conditions import wan_mask

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from services.casper.cogvideox.distance import distances, read_clip
-from services.casper.cogvideox.tiers import tier
 from services.casper.large.placement import choose, seen_device
+from services.casper.large.tiers import tier
 from services.casper.wan.casper import Sampling, WanCasper, need_at
 from services.casper.wan.network import SHAPES
 

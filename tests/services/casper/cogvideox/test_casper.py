@@ -13,9 +13,9 @@ from services.base_clip import BaseClip
 from services.casper.cogvideox.casper import CogVideoXCasper, Part, Sampling
 from services.casper.cogvideox.distance import CAP, distances, main
 from services.casper.cogvideox.model import make_schedule, read_denoiser, read_vae
-from services.casper.cogvideox.tiers import DRAFT, Tier
 from services.casper.large.placement import Placement
 from services.casper.large.preparation import NEUTRAL
+from services.casper.large.tiers import DRAFT, Tier
 from services.casper.large.windows import COGVIDEOX, Rule
 from services.errors import BadOption, Cancelled
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from services.casper.cogvideox.denoise import Told, denoise
 from services.casper.cogvideox.model import make_schedule, read_denoiser
-from services.casper.cogvideox.tiers import DRAFT, FAST, FULL, Tier, tier
 from services.casper.large.placement import Placement
+from services.casper.large.tiers import DRAFT, FAST, FULL, Tier, tier
 from services.casper.large.windows import Rule
 from services.errors import BadOption, Cancelled
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from services.base_clip import BaseClip
-from services.casper.cogvideox.tiers import DRAFT, FAST, FULL, Tier
 from services.casper.large.placement import Device, Placement, choose
 from services.casper.large.preparation import area_frames, trimask
+from services.casper.large.tiers import DRAFT, FAST, FULL, Tier
 from services.casper.large.windows import WAN, Rule
 from services.casper.wan import distance, files, image_context, tiny
 from services.casper.wan.casper import Sampling, WanCasper, need_at
