@@ -21,11 +21,12 @@ _HEAD = """\
 <!-- Written by `python -m services.catalogue.document`; change the catalogue, not this page. -->
 # Published weights
 
-The compact profile needs none of these: its weights come with the package. All others are got once, before they are used;
-nothing is fetched while a job runs. `omnimatte doctor` says which profiles this machine can run, and what is missing.
+The compact profile needs none of these: its weights come with the package. All others are got once, before they are
+used; nothing is fetched while a job runs. `omnimatte doctor` says which profiles this machine can run, and what is
+missing.
 
-"Commercial" says whether a paid service may run the weights: yes, no, or ask (on conditions; read the licence). It is our
-reading, no legal advice.
+"Commercial" says whether a paid service may run the weights: yes, no, or ask (on conditions; read the licence). It is
+our reading, no legal advice.
 
 | name | serves | size | licence | commercial | got with |
 |---|---|---|---|---|---|
@@ -38,14 +39,17 @@ _TAIL = """
 |---|---|
 | `omnimatte weights list [--json]` | the table above, and what is here: missing, incomplete, present, verified |
 | `omnimatte weights pull NAME...` | fetches, goes on where it was cut off, checks size and SHA-256 |
-| `omnimatte weights pull NAME... --from DIR` | the same from a folder, without network: `DIR/NAME/...`, such as another machine's weights folder |
-| `omnimatte weights pull NAME... --mirror URL` | the same from a server with the hub's paths; `OMNIMATTE_WEIGHTS_MIRROR` sets it for good |
+| `omnimatte weights pull NAME... --from DIR` | the same without network, from `DIR/NAME/...` |
+| `omnimatte weights pull NAME... --mirror URL` | the same from another server |
 | `omnimatte weights import PATH` | takes over a file that you have: told by its tensors, else by digest or name |
 | `omnimatte weights verify [NAME...]` | hashes again what is here |
 | `omnimatte doctor [--json]` | exit status 0 if the compact profile runs, else 5 |
 
-Before anything is fetched, the licence is shown and has to be accepted, with `--accept-licence` where nobody can be asked.
-Who accepted what and when is kept in `.licence.json` beside the files.
+`DIR` may be another machine's weights folder, or hold clones of the repositories. A mirror has the hub's paths;
+`OMNIMATTE_WEIGHTS_MIRROR` sets it for good.
+
+Before anything is fetched, the licence is shown and has to be accepted, with `--accept-licence` where nobody can be
+asked. Who accepted what and when is kept in `.licence.json` beside the files.
 
 Where a publisher shows no SHA-256, the one of the first download is kept in `.files.json` and checked from then on.
 Repositories that want to know who you are: set `OMNIMATTE_WEIGHTS_TOKEN`, or bring the files with `--from`.

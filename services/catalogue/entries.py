@@ -27,6 +27,11 @@ _CASPER_COGVIDEOX = Licence(
     "ask",
     "The file is fine-tuned from CogVideoX-5B, whose licence asks commercial users to register.",
 )
+_CASPER_WAN = Licence(
+    "Apache-2.0 (the project)",
+    "ask",
+    "The authors' project and the base model are Apache-2.0; of the weights by themselves nothing is said.",
+)
 _DEPTHCRAFTER = Licence(
     "DepthCrafter licence and Stability AI Community License",
     "no",
@@ -154,7 +159,7 @@ ENTRIES: tuple[Entry, ...] = (
         "casper-wan-1.3b",
         "Casper for Wan2.1 1.3B",
         "casper: wan-1.3b",
-        _APACHE,
+        _CASPER_WAN,
         (WeightFile(_CASPER, None, layout=layouts.wan_small()),),
         given=_AUTHORS,
     ),
@@ -172,7 +177,7 @@ ENTRIES: tuple[Entry, ...] = (
         "casper-wan-14b",
         "Casper for Wan2.1 14B",
         "casper: wan-14b",
-        _APACHE,
+        _CASPER_WAN,
         (WeightFile(_CASPER, None, layout=layouts.wan_large_adapter()),),
         given=_AUTHORS,
         note="A low-rank adapter, merged into Wan2.1-Fun-14B-InP when it is loaded.",

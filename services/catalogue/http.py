@@ -28,7 +28,7 @@ _BLOCK = 2**20
 _ATTEMPTS = 5
 _TIMEOUT_SECONDS = 30.0
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
 
 
 def base_url(mirror: str | None = None) -> str:
@@ -116,9 +116,11 @@ def _attempt(url: str, partial: Path, *, limit: int, counter: _Counter) -> None:
             return
         # The server's file has become shorter.
         response = _open(url, start=0, tag="")
+    if response.status == 206 and not _goes_on(response, start):
+        response.close()
+        response = _open(url, start=0, tag="")
     with response:
-        found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if response.status != 206 or not found or int(found[1]) != start:
+        if response.status != 206:
             # The whole file: either it was asked for, or the server has another one than before, or cannot resume.
             start = 0
         counter.at(start)
@@ -126,6 +128,7 @@ def _attempt(url: str, partial: Path, *, limit: int, counter: _Counter) -> None:
         length = response.headers.get("Content-Length")
         total = start + int(length) if length and length.isdigit() else None
         if total is not None and total > limit:
+            partial.unlink(missing_ok=True)
             raise BadInput(
                 f"{_host(url)} offers {total:,} bytes as {urlsplit(url).path}, at most {limit:,} belong there."
             )
@@ -134,12 +137,18 @@ def _attempt(url: str, partial: Path, *, limit: int, counter: _Counter) -> None:
             file.truncate()
             while block := response.read(_BLOCK):
                 if counter.done + len(block) > limit:
+                    partial.unlink()
                     raise BadInput(f"{_host(url)} sends more than {limit:,} bytes as {urlsplit(url).path}.")
                 file.write(block)
                 counter.at(counter.done + len(block))
     if total is not None and counter.done < total:
         raise _CutOff(f"the connection was cut off after {counter.done:,} of {total:,} bytes")
     tag_file.unlink(missing_ok=True)
+
+
+def _goes_on(response: Any, start: int) -> bool:
+    found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    return found is not None and int(found[1]) == start
 
 
 def _open(url: str, *, start: int, tag: str) -> Any:

@@ -73,6 +73,7 @@ def land(entry: Entry, file: WeightFile, home: WeightsHome, partial: Path, *, kn
     except BadInput:
         partial.unlink(missing_ok=True)
         raise
+    # On the disk before it has its name: a name is a promise.
     _flush(partial)
     partial.replace(place)
     _flush(place.parent)
