@@ -126,10 +126,8 @@ def size_text(entry: Entry) -> str:
 
 def _pull(parsed: argparse.Namespace) -> int:
     home = weights_home(parsed)
-    entries = [find(name) for name in dict.fromkeys(parsed.names)]
-    if parsed.source and not parsed.source.is_dir():
-        raise BadInput(f"{parsed.source} is no folder; give the one that holds the files.")
-    source: Source = FolderSource(parsed.source) if parsed.source else HubSource(base_url(parsed.mirror))
+    entries = [find(name, among=ENTRIES) for name in dict.fromkeys(parsed.names)]
+    source = _source(parsed, own=len(entries) == 1)
     for entry in entries:
         if entry.imported and not parsed.source:
             raise BadOption(f"{entry.title} is on no hub; {entry.remedy}.")
@@ -137,16 +135,24 @@ def _pull(parsed: argparse.Namespace) -> int:
         accept_licence(entry, home, accepted=parsed.accept_licence, answers=sys.stdin)
     for entry in entries:
         with _progress(entry.name, entry.total) as bar:
-            outcomes = pull(entry, home, source, bar=bar.file)
+            outcomes = pull(entry, home, source, bar=bar.file, among=ENTRIES)
         for outcome in outcomes:
             said = "was here" if outcome.was_there else "checked"
             print(f"{entry.name}/{outcome.path}: {said}, sha256 {outcome.sha256}")
     return 0
 
 
+def _source(parsed: argparse.Namespace, *, own: bool) -> Source:
+    if not parsed.source:
+        return HubSource(base_url(parsed.mirror))
+    if not parsed.source.is_dir():
+        raise BadInput(f"{parsed.source} is no folder; give the one that holds the files.")
+    return FolderSource(parsed.source, own=own)
+
+
 def _verify(parsed: argparse.Namespace) -> int:
     home = weights_home(parsed)
-    entries = [find(name) for name in parsed.names]
+    entries = [find(name, among=ENTRIES) for name in parsed.names]
     if not entries:
         entries = [entry for entry in ENTRIES if look(entry, home).state != State.MISSING]
     wrong = []
@@ -171,7 +177,7 @@ def _verify(parsed: argparse.Namespace) -> int:
 
 def _import(parsed: argparse.Namespace) -> int:
     home = weights_home(parsed)
-    found = recognise(parsed.file)
+    found = recognise(parsed.file, among=ENTRIES)
     accept_licence(found.entry, home, accepted=parsed.accept_licence, answers=sys.stdin)
     with _progress(found.entry.name, parsed.file.stat().st_size) as bar:
         seen = take_over(parsed.file, found, home, advance=bar.advance)

@@ -44,7 +44,7 @@ def checked(
         if wrong:
             raise BadInput(f"{path} is not {entry.title}: {wrong}; get the right file.")
     digest = sha256(path, advance=advance)
-    wanted = file.sha256 or (known.sha256 if known else None)
+    wanted = file.sha256 or (known.sha256 if known and known.sha256 else None)
     if wanted not in (None, digest):
         said = "published" if file.sha256 else f"seen on {known.checked[:10]}" if known else ""
         raise BadInput(

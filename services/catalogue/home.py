@@ -35,6 +35,9 @@ class Seen:
     checked: str
     """When, ISO 8601."""
 
+    wrong: bool = False
+    """Whether the file was found changed since; `sha256` is then what it should have, "" if that is not known."""
+
 
 @dataclass(frozen=True)
 class WeightsHome:
@@ -102,7 +105,9 @@ class WeightsHome:
         found = {}
         for path, value in _read(self.folder(entry) / _FILES).items():
             try:
-                found[path] = Seen(int(value["size"]), str(value["sha256"]), str(value["checked"]))
+                found[path] = Seen(
+                    int(value["size"]), str(value["sha256"]), str(value["checked"]), bool(value.get("wrong", False))
+                )
             except (KeyError, TypeError, ValueError):
                 continue
         return found

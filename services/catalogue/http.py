@@ -124,7 +124,6 @@ def _attempt(url: str, partial: Path, *, limit: int, counter: _Counter) -> None:
             # The whole file: either it was asked for, or the server has another one than before, or cannot resume.
             start = 0
         counter.at(start)
-        _keep_tag(tag_file, response.headers.get("ETag", ""))
         length = response.headers.get("Content-Length")
         total = start + int(length) if length and length.isdigit() else None
         if total is not None and total > limit:
@@ -132,12 +131,14 @@ def _attempt(url: str, partial: Path, *, limit: int, counter: _Counter) -> None:
             raise BadInput(
                 f"{_host(url)} offers {total:,} bytes as {urlsplit(url).path}, at most {limit:,} belong there."
             )
+        _keep_tag(tag_file, response.headers.get("ETag", ""))
         with partial.open("r+b" if partial.exists() else "wb") as file:
             file.seek(start)
             file.truncate()
             while block := response.read(_BLOCK):
                 if counter.done + len(block) > limit:
                     partial.unlink()
+                    tag_file.unlink(missing_ok=True)
                     raise BadInput(f"{_host(url)} sends more than {limit:,} bytes as {urlsplit(url).path}.")
                 file.write(block)
                 counter.at(counter.done + len(block))

@@ -114,14 +114,14 @@ def _pull_file(
 
 
 def _is_there(place: Path, file: WeightFile, seen: Seen | None) -> bool:
-    if seen is None or file.sha256 not in (None, seen.sha256):
+    if seen is None or seen.wrong or file.sha256 not in (None, seen.sha256):
         return False
     return place.is_file() and place.stat().st_size == seen.size
 
 
 def _adopted(entry: Entry, file: WeightFile, home: WeightsHome, place: Path, known: Seen | None) -> bool:
     """A file that somebody put there is taken if it is the right one; one that nothing can be told of is not."""
-    if file.sha256 is None and known is None:
+    if file.sha256 is None and (known is None or not known.sha256):
         return False
     try:
         home.record(entry, file, checked(place, entry, file, known=known))

@@ -46,10 +46,14 @@ class HubSource:
 class FolderSource:
     """A folder, such as another machine's weights folder or a clone of a hub's repository. No network is used.
 
-    A file is looked for as `<entry>/<path>`, `<owner>/<name>/<path>`, `<name>/<path>` and `<path>`.
+    A file is looked for as `<entry>/<path>`, `<owner>/<name>/<path>` and `<name>/<path>`.
     """
 
     folder: Path
+
+    own: bool = True
+    """Whether the folder may also be the entry's own, so that `<path>` is looked for. Not for several entries: they
+    have files of the same name."""
 
     def fetch(self, entry: Entry, file: WeightFile, partial: Path, *, advance: Advance) -> None:
         source = self.find(entry, file)
@@ -64,8 +68,9 @@ class FolderSource:
         if file.origin is not None:
             remote = file.remote or file.path
             repository = file.origin.repository
-            names += [f"{repository}/{remote}", f"{repository.rpartition('/')[2]}/{remote}", remote]
-        names.append(file.path)
+            names += [f"{repository}/{remote}", f"{repository.rpartition('/')[2]}/{remote}"]
+            names += [remote] if self.own else []
+        names += [file.path] if self.own else []
         for name in names:
             if (self.folder / name).is_file():
                 return self.folder / name

@@ -19,7 +19,7 @@ class State(StrEnum):
     MISSING = "missing"
     """Nothing of it is there."""
     INCOMPLETE = "incomplete"
-    """Files are missing, or have another size than they should."""
+    """Files are missing, have another size than they should, or were found to be wrong."""
     PRESENT = "present"
     """All files are there, but not all of them were checked by the command that brought them."""
     VERIFIED = "verified"
@@ -34,7 +34,7 @@ class Found:
     folder: Path
     state: State
     lacking: tuple[str, ...]
-    """Paths that are missing or have a wrong size."""
+    """Paths of files that are missing or wrong."""
 
     @property
     def usable(self) -> bool:
@@ -79,7 +79,7 @@ def _state(file: WeightFile, place: Path, seen: Seen | None) -> State:
         size = place.stat().st_size
     except OSError:
         return State.MISSING
-    if not file.least <= size <= file.limit:
+    if not file.least <= size <= file.limit or (seen is not None and seen.wrong):
         return State.INCOMPLETE
     if seen is None or file.sha256 not in (None, seen.sha256):
         return State.PRESENT
