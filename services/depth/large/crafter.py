@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler, UNetSpatioTemporalConditionModel
+from diffusers import EulerDiscreteScheduler
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import CLIPVisionModelWithProjection
 
 from services import frames as frame_sizes
 from services.depth.large import images
@@ -50,13 +50,20 @@ class Sampling:
     seed: int = 42
 
 
+DEFAULT = Sampling()
+
+
 @dataclass(frozen=True)
 class Networks:
-    """The three networks with their weights: denoiser, autoencoder, and the encoder of pictures."""
+    """The three networks with their weights; their libraries leave them without types.
 
-    unet: UNetSpatioTemporalConditionModel
-    vae: AutoencoderKLTemporalDecoder
-    clip: CLIPVisionModelWithProjection
+    unet: diffusers' UNetSpatioTemporalConditionModel. vae: its AutoencoderKLTemporalDecoder.
+    clip: transformers' CLIPVisionModelWithProjection.
+    """
+
+    unet: Any
+    vae: Any
+    clip: Any
 
 
 @dataclass(frozen=True)
@@ -67,9 +74,9 @@ class _Told:
     embeddings: Tensor
 
 
-def svd_scheduler() -> EulerDiscreteScheduler:
+def svd_scheduler() -> Any:
     """The schedule of Stable Video Diffusion: Euler on Karras' noise levels from 700 to 0.002."""
-    return EulerDiscreteScheduler(
+    return EulerDiscreteScheduler(  # type: ignore[no-untyped-call]
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
@@ -88,7 +95,7 @@ class DepthCrafter:
 
     whole_range = True
 
-    def __init__(self, networks: Networks, place: Place, sampling: Sampling = Sampling()) -> None:
+    def __init__(self, networks: Networks, place: Place, sampling: Sampling = DEFAULT) -> None:
         self._unet = networks.unet.to(place.device)
         self._vae = networks.vae.to(place.device)
         # Half precision overflows in this encoder; the rest of the model was made for it.

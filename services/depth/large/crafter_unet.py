@@ -7,17 +7,19 @@ Must not know: windows, schedules, or where embeddings come from.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from diffusers import UNetSpatioTemporalConditionModel
 from torch import Tensor
 
 FRAMES_PER_SECOND, MOTION, NOISE = 7, 127, 0.02
 """What the network is told of every clip: frame rate, amount of motion, noise on the condition."""
 
 
-def predicted(unet: UNetSpatioTemporalConditionModel, sample: Tensor, time: Tensor, embeddings: Tensor) -> Tensor:
+def predicted(unet: Any, sample: Tensor, time: Tensor, embeddings: Tensor) -> Tensor:
     """The network's answer [T, c, h, w] for one window.
 
+    unet: diffusers' UNetSpatioTemporalConditionModel, which comes without types.
     sample: [T, 2c, h, w], noisy latents and condition latents; h and w multiples of 8. time: a number.
     embeddings: [T, d], of each frame. All in the network's dtype, except `time`.
     """
@@ -44,7 +46,7 @@ def _told(block: torch.nn.Module, embeddings: Tensor) -> dict[str, Tensor]:
     return {"encoder_hidden_states": embeddings} if getattr(block, "has_cross_attention", False) else {}
 
 
-def _level(unet: UNetSpatioTemporalConditionModel, time: Tensor, *, frames: int, like: Tensor) -> Tensor:
+def _level(unet: Any, time: Tensor, *, frames: int, like: Tensor) -> Tensor:
     """[T, e]: the noise level and the facts of the clip, the same for every frame."""
     level = unet.time_embedding(unet.time_proj(time.reshape(1).to(like.device)).to(like.dtype))
     facts = torch.tensor([FRAMES_PER_SECOND, MOTION, NOISE], dtype=like.dtype, device=like.device)

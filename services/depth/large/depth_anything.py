@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation
 
 from services.depth.large import images
@@ -38,9 +39,7 @@ class DepthAnything:
 
     whole_range = False
 
-    def __init__(
-        self, network: DepthAnythingForDepthEstimation, place: Place, *, short_side: int = images.SHORT_SIDE
-    ) -> None:
+    def __init__(self, network: nn.Module, place: Place, *, short_side: int = images.SHORT_SIDE) -> None:
         self._network = network.to(place.device, place.dtype)
         self._place = place
         self._short_side = short_side

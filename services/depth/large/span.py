@@ -57,7 +57,7 @@ class Shelf:
     """Maps [T, h, w] float32 in a temporary file, which goes with the object."""
 
     def __init__(self, total: int, size: Size) -> None:
-        self._file = tempfile.TemporaryFile()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the maps are
         self._maps = np.memmap(self._file, np.float32, "w+", shape=(total, size.height, size.width))
 
     def put(self, first: int, maps: Floats) -> None:

@@ -19,7 +19,7 @@ from services.depth.large.checkpoint import fill_from, read_tensors
 from services.depth.large.device import Place, best_place
 from services.depth.large.estimator import Clip, Size, Watch
 from services.depth.large.video_names import converted
-from services.depth.large.video_network import VideoDepthNetwork, Widths
+from services.depth.large.video_network import SMALL, VideoDepthNetwork, Widths
 
 Floats = NDArray[np.float32]
 
@@ -64,7 +64,7 @@ class VideoDepthAnything:
             return np.asarray(answer.float().cpu().numpy(), np.float32)
 
 
-def load(file: Path, widths: Widths = Widths(), *, short_side: int = images.SHORT_SIDE) -> VideoDepthAnything:
+def load(file: Path, widths: Widths = SMALL, *, short_side: int = images.SHORT_SIDE) -> VideoDepthAnything:
     """The model in the published checkpoint `file` (.pth, or the same tensors as .safetensors).
 
     Raises BadOption for a checkpoint that is not this model's, naming the tensor.

@@ -8,6 +8,7 @@ Must not know: windows, clips, or how its checkpoint names tensors (`video_names
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +46,9 @@ class Widths:
     image: int = 518
 
 
+SMALL = Widths()
+
+
 class Positions(Dinov2Embeddings):
     """Patch embeddings whose learned positions are resampled as in the published code.
 
@@ -66,13 +70,14 @@ class Positions(Dinov2Embeddings):
 class VideoDepthNetwork(nn.Module):
     """Normalised frames of one window -> disparity."""
 
-    def __init__(self, widths: Widths = Widths()) -> None:
+    def __init__(self, widths: Widths = SMALL) -> None:
         super().__init__()
         config = _config(widths)
-        self.backbone = Dinov2Backbone(config.backbone_config)
-        self.backbone.embeddings = Positions(config.backbone_config)
-        self.neck = DepthAnythingNeck(config)
-        self.head = DepthAnythingDepthEstimationHead(config)
+        inner: Any = config.backbone_config
+        self.backbone = Dinov2Backbone(inner)
+        self.backbone.embeddings = Positions(inner)
+        self.neck: Any = DepthAnythingNeck(config)  # type: ignore[no-untyped-call]
+        self.head: Any = DepthAnythingDepthEstimationHead(config)  # type: ignore[no-untyped-call]
         self.temporal = nn.ModuleList(
             TemporalModule(channels) for channels in (*widths.neck[2:], widths.features, widths.features)
         )
@@ -80,7 +85,7 @@ class VideoDepthNetwork(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """[T, h, w], 0 or more, from [T, 3, h, w]; T at most 32, h and w multiples of 14."""
         count, patches = len(frames), (frames.shape[-2] // PATCH, frames.shape[-1] // PATCH)
-        parts = [self._reassembled(part, patches) for part in frames.split(_TOGETHER)]
+        parts = [self._reassembled(part, patches) for part in torch.split(frames, _TOGETHER)]
         fine, finer, coarser, coarse = (torch.cat(level) for level in zip(*parts, strict=True))
         coarser = self.temporal[0](coarser, count)
         coarse = self.temporal[1](coarse, count)
@@ -89,8 +94,8 @@ class VideoDepthNetwork(nn.Module):
         fused = self.temporal[2](fused, count)
         fused = self._fused(1, fused, levels[2], size=levels[1].shape[2:])
         fused = self.temporal[3](fused, count)
-        pieces = zip(*(x.split(_TOGETHER) for x in (fused, levels[1], levels[0])), strict=True)
-        return torch.cat([self._finest(*piece, patches) for piece in pieces])
+        pieces = zip(*(torch.split(x, _TOGETHER) for x in (fused, levels[1], levels[0])), strict=True)
+        return torch.cat([self._finest(*piece, patches=patches) for piece in pieces])
 
     def _reassembled(self, frames: Tensor, patches: tuple[int, int]) -> list[Tensor]:
         return list(self.neck.reassemble_stage(self.backbone(frames).feature_maps, *patches))
@@ -98,7 +103,7 @@ class VideoDepthNetwork(nn.Module):
     def _fused(self, i: int, *inputs: Tensor, size: torch.Size | None = None) -> Tensor:
         return self.neck.fusion_stage.layers[i](*inputs, size=size)
 
-    def _finest(self, fused: Tensor, finer: Tensor, fine: Tensor, patches: tuple[int, int]) -> Tensor:
+    def _finest(self, fused: Tensor, finer: Tensor, fine: Tensor, *, patches: tuple[int, int]) -> Tensor:
         fused = self._fused(2, fused, finer, size=fine.shape[2:])
         # The published code resizes the result to the input's size once more, which it has already.
         return self.head([self._fused(3, fused, fine)], *patches)
@@ -111,7 +116,7 @@ def _config(widths: Widths) -> DepthAnythingConfig:
         num_attention_heads=widths.heads,
         image_size=widths.image,
         patch_size=PATCH,
-        out_indices=list(widths.taps),
+        out_indices=list(widths.taps),  # type: ignore[call-arg]
         reshape_hidden_states=False,
     )
     return DepthAnythingConfig(
