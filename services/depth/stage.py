@@ -1,7 +1,8 @@
-"""The `depth` stage, compact profile: depth of every frame and of every object (paper appendix D).
+"""The `depth` stage: depth of every frame and of every object (paper appendix D).
 
-Depth orders the layers where several objects overlap. A frame is estimated by itself at base resolution, then smoothed
-over time; where objects touch, their depths follow what can be seen of who hides whom.
+Depth orders the layers where several objects overlap. In the compact profile a frame is estimated by itself at base
+resolution, then smoothed over time; the production profile is in `large/`. In both, where objects touch, their depths
+follow what can be seen of who hides whom.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services import frames, geometry, tracks
+from services.artifacts import digest
 from services.depth import crossings, guide
+from services.depth.large.estimator import DepthEstimator
+from services.depth.large.models import MODEL_VARIABLE, LargeModel, configured
+from services.depth.large.writing import write_depth
 from services.depth.smoothing import median_of_three, smooth_tracks
 from services.engine_stage import EngineStage
 from services.engines import Engine
@@ -35,16 +40,36 @@ class Depth(EngineStage):
     name: ClassVar[str] = "depth"
     version: ClassVar[int] = 2
 
-    def __init__(self, weights: Path = WEIGHTS) -> None:
+    def __init__(self, weights: Path = WEIGHTS, *, large: LargeModel | None = None) -> None:
+        """large: the production profile's model; by default the one that the settings name, if any."""
         super().__init__(weights, warm_up=(1, guide.CHANNELS, 32, 32))
+        self._large = large or configured()
+        self._estimator: DepthEstimator | None = None
+
+    def weights(self) -> str:
+        """Of both profiles, because the address is made before it is known which one runs."""
+        compact = super().weights()
+        return compact if self._large is None else digest(f"{compact} {self._large.digest()}")
+
+    def load(self) -> None:
+        super().load()
+        if self._large is not None and self._estimator is None:
+            self._estimator = self._large.load()
 
     def run(self, work: Work) -> Params:
         """Writes `depth` [T, h, w] float16 at base resolution and `objects` [T, N] float32, NaN where unseen.
 
         Raises BadOption for a profile that does not exist.
         """
-        if work.params.get("profile", "compact") != "compact":
-            raise BadOption(f"depth has no profile {work.params['profile']!r}; use 'compact'.", field="profile")
+        profile = work.params.get("profile", "compact")
+        if profile == "production" and self._estimator is not None:
+            return write_depth(work, self._estimator)
+        if profile != "compact":
+            raise BadOption(
+                f"depth has no profile {profile!r} here; use 'compact', or 'production' where {MODEL_VARIABLE} "
+                "names a model.",
+                field="profile",
+            )
         total, native_height, native_width = work.inputs["video"].array("frames").shape[:3]
         height, width = geometry.base_size(native_height, native_width)
         count = len(work.params["objects"])

@@ -1,0 +1,1 @@
+"""Published depth models behind the `depth` stage: the production profile."""
