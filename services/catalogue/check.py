@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from services.catalogue.entry import Entry, WeightFile
-from services.catalogue.header import read_header
 from services.catalogue.home import Seen
+from services.checkpoint.header import read_header
 from services.errors import BadInput
 
 Advance = Callable[[int], None]

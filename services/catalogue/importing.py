@@ -12,10 +12,10 @@ from pathlib import Path
 from services.catalogue.check import Advance, nothing, sha256
 from services.catalogue.entries import ENTRIES
 from services.catalogue.entry import Entry, WeightFile
-from services.catalogue.header import is_safetensors, read_header
 from services.catalogue.home import Seen, WeightsHome
 from services.catalogue.pull import land, require_space
 from services.catalogue.sources import copy
+from services.checkpoint.header import is_safetensors, read_header
 from services.errors import BadInput, Conflict, OmnimatteError, from_exception
 
 

@@ -7,16 +7,17 @@ where folders come from.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import EdgeTamVideoConfig, Sam2VideoConfig, Sam2VideoModel
 from transformers.models.edgetam.configuration_edgetam import EdgeTamVisionConfig
 
+from services.checkpoint.config import read_json
+from services.checkpoint.files import open_checkpoint
+from services.checkpoint.loading import load_into
 from services.errors import BadOption, NotFound
-from services.sam21 import checkpoint, names, variants
+from services.sam21 import names, variants
 from services.sam21.repvit import edgetam
 from services.sam21.segmenter import Segmenter
 
@@ -52,8 +53,10 @@ def load(
     path = weights_file(folder)
     config = _config(folder, variant)
     model = edgetam(config) if isinstance(config, EdgeTamVideoConfig) else Sam2VideoModel(config)
-    state = checkpoint.read(path)
-    checkpoint.fill(model, names.renamed(state) if names.is_original(state) else state, source=path)
+    checkpoint = open_checkpoint(path, inside="model")
+    if names.is_original(checkpoint.stored):
+        checkpoint = checkpoint.converted(names.renamed)
+    load_into(model, checkpoint, dtype=torch.float32)
     device = device or best_device()
     usual = torch.float32 if device.type == "cpu" else torch.bfloat16
     return Segmenter(model, device=device, precision=precision or usual)
@@ -73,10 +76,7 @@ def _config(folder: Path, variant: str) -> Sam2VideoConfig | EdgeTamVideoConfig:
                 field="variant",
             )
         return variants.config(variant)
-    try:
-        data: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise BadOption(f"{path} is no JSON ({error}); get the file again.") from error
+    data = read_json(path)
     kind = data.get("model_type")
     if kind == "edgetam_video":
         return EdgeTamVideoConfig(**{**data, "vision_config": EdgeTamVisionConfig(**data.get("vision_config", {}))})

@@ -100,7 +100,7 @@ class CogVideoXCasper:
     def _parts(
         self, clip: Clip, keeps: Sequence[Sequence[int]], sampling: Sampling, words: Tensor, on_progress: OnProgress
     ) -> Iterator[Part]:
-        padding = padded(len(clip.video), at_least=sampling.window_frames)
+        padding = padded(clip.video.shape[0], at_least=sampling.window_frames)
         try:
             shown, masks = self._encoded(clip, keeps, sampling, padding, on_progress)
             noise = self._latent_noise(padding.latents, sampling)

@@ -8,7 +8,6 @@ configuration that is missing is the released one. Must not know: clips, masks.
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,11 @@ import diffusers
 import torch
 
 from services.casper.cogvideox.vae import SCALING
-from services.casper.large.checkpoint import load_into, open_checkpoint
 from services.casper.large.placement import Need, Placement
 from services.casper.large.placing import place_denoiser, place_vae
+from services.checkpoint.config import read_json
+from services.checkpoint.files import open_checkpoint
+from services.checkpoint.loading import load_into
 from services.errors import BadOption
 
 CASPER_FILE = "casper.safetensors"
@@ -113,12 +114,7 @@ def need_at(height: int, width: int) -> Need:
 
 def _json(folder: Path, otherwise: Mapping[str, Any], name: str = "config.json") -> dict[str, Any]:
     file = folder / name
-    if not file.is_file():
-        return dict(otherwise)
-    try:
-        return dict(json.loads(file.read_text()))
-    except ValueError as error:
-        raise BadOption(f"{file} is no JSON ({error}); copy or download it again.") from error
+    return read_json(file) if file.is_file() else dict(otherwise)
 
 
 def _known(cls: Any, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from services.casper.large.checkpoint import open_checkpoint
+from services.casper.large import kept
+from services.checkpoint.files import open_checkpoint
 from services.errors import BadOption, NotFound
 
 DEFAULT_PROMPT = "empty scene"
@@ -40,7 +40,7 @@ def prompt_embedding(folder: Path, prompt: str, *, tokens: int = TOKENS, channel
     file = embedding_file(folder, prompt)
     if not file.is_file():
         embedding = encoded(folder, prompt, tokens=tokens)
-        _keep(file, embedding, prompt=prompt)
+        kept.keep(file, embedding, prompt=prompt)
     else:
         embedding = dict(open_checkpoint(file).tensors())["embedding"]
     if tuple(embedding.shape) != (tokens, channels):
@@ -74,24 +74,15 @@ def encoded(folder: Path, prompt: str, *, tokens: int = TOKENS, device: str = "c
     return found.cpu().clone()
 
 
-def _keep(file: Path, embedding: Tensor, *, prompt: str) -> None:
-    try:
-        file.parent.mkdir(exist_ok=True)
-        partial = file.with_suffix(".partial")
-        save_file({"embedding": embedding.contiguous()}, partial, metadata={"prompt": prompt})
-        partial.replace(file)
-    except PermissionError:
-        return  # A read-only folder of weights: the embedding is made again next time.
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Write the text embedding of a prompt into a weights folder.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("prompt", nargs="?", default=DEFAULT_PROMPT)
     given = parser.parse_args(arguments)
     embedding = encoded(given.folder, given.prompt)
-    _keep(embedding_file(given.folder, given.prompt), embedding, prompt=given.prompt)
-    print(embedding_file(given.folder, given.prompt))
+    file = embedding_file(given.folder, given.prompt)
+    kept.write(file, embedding, prompt=given.prompt)
+    print(file)
 
 
 if __name__ == "__main__":

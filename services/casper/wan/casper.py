@@ -121,7 +121,7 @@ class WanCasper:
         on_progress: OnProgress,
     ) -> Iterator[Part]:
         # Wan does not pair its latents, so 81 frames stay 81, one window.
-        padding = padded(len(clip.video), at_least=sampling.window_frames, even_latents=False)
+        padding = padded(clip.video.shape[0], at_least=sampling.window_frames, even_latents=False)
         try:
             video, masks = self._encoded(clip, keeps, sampling, padding, on_progress)
             noise = shared_noise(padding.latents, height=video.shape[3], width=video.shape[4], seed=sampling.seed)

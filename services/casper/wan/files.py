@@ -14,23 +14,20 @@ or of another shape is named. Must not know: clips, devices beyond "cpu".
 
 from __future__ import annotations
 
-import json
-import pickle
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
-from torch import Tensor
 
-from services.casper.large.checkpoint import Checkpoint, Stored, load_into, open_checkpoint
 from services.casper.wan import encoder_keys, keys, lora
 from services.casper.wan.network import SHAPES, Size, build, shape_of, weight_dtype
 from services.casper.wan.text import Encoder, encoded
-from services.errors import BadOption, NotFound
+from services.checkpoint.config import read_json
+from services.checkpoint.files import Checkpoint, open_checkpoint
+from services.checkpoint.loading import load_into
+from services.errors import NotFound
 
 CASPER = "casper.safetensors"
 DENOISER = ("diffusion_pytorch_model.safetensors", "transformer")
@@ -68,7 +65,7 @@ def read_vae(folder: Path, *, dtype: torch.dtype) -> Any:
     path = _existing(folder, VAE, "the VAE")
     with torch.device("meta"):
         vae = _models.AutoencoderKLWan.from_config(_config(folder / "vae"))
-    checkpoint = open_pickled(path) if path.suffix == ".pth" else open_checkpoint(path)
+    checkpoint = open_checkpoint(path)
     load_into(vae, checkpoint, rename=_rename(checkpoint, keys.vae_to_diffusers), dtype=dtype)
     return vae.eval().requires_grad_(False)
 
@@ -87,7 +84,7 @@ def read_text_encoder(folder: Path) -> Encoder:
             model = UMT5EncoderModel(
                 UMT5Config(vocab_size=256384, d_model=4096, d_kv=64, d_ff=10240, num_layers=24, num_heads=64)
             )
-        load_into(model, open_pickled(path, convert=encoder_keys.umt5), dtype=torch.bfloat16)
+        load_into(model, open_checkpoint(path).converted(encoder_keys.umt5), dtype=torch.bfloat16)
     model.eval()
     return lambda prompt: encoded(prompt, tokenizer=tokenizer, model=model)
 
@@ -113,46 +110,15 @@ def read_image_encoder(folder: Path, *, dtype: torch.dtype) -> Any:
         model = CLIPVisionModel(config)
         # Older releases of transformers put the model one level deeper.
         nested = any(name.startswith("vision_model.") for name in model.state_dict())
-        checkpoint = open_pickled(path, convert=encoder_keys.clip)
+        checkpoint = open_checkpoint(path).converted(encoder_keys.clip)
         load_into(model, checkpoint, rename=lambda name: f"vision_model.{name}" if nested else name, dtype=dtype)
     return model.eval().requires_grad_(False)
-
-
-@dataclass(frozen=True)
-class Pickled(Checkpoint):
-    """A .pth file's tensors; they are mapped from the file, not read, until somebody asks for their values."""
-
-    content: Mapping[str, Tensor]
-
-    def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        yield from self.content.items()
-
-
-def open_pickled(
-    path: Path, *, convert: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict[str, Tensor]
-) -> Pickled:
-    """The tensors in a .pth file, after `convert`. Code in the file is not run. Raises BadOption for a broken one."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-        raise BadOption(
-            f"{path} is truncated or no file of tensors ({error}; it has {path.stat().st_size} bytes); "
-            "copy or download it again."
-        ) from error
-    converted = convert(content)
-    stored = {name: Stored(path, name, tuple(tensor.shape)) for name, tensor in converted.items()}
-    return Pickled(path, stored, converted)
 
 
 def _config(folder: Path) -> dict[str, Any]:
     """A part's configuration where there is one; the published model's needs none."""
     file = folder / "config.json"
-    if not file.is_file():
-        return {}
-    try:
-        return dict(json.loads(file.read_text()))
-    except ValueError as error:
-        raise BadOption(f"{file} is no JSON ({error}); copy or download it again.") from error
+    return read_json(file) if file.is_file() else {}
 
 
 def _rename(checkpoint: Checkpoint, to_diffusers: keys.Rename) -> keys.Rename:

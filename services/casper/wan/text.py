@@ -7,9 +7,7 @@ default prompt's comes with them. Must not know: the denoiser.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from services.casper.large import kept
 from services.errors import BadOption, NotFound
 
 TOKENS = 512
@@ -81,9 +79,7 @@ class Prompts:
                 f"is, and copy {path.name} here."
             ) from error
         embedding = encode(prompt).to("cpu", torch.bfloat16)
-        # Weights may lie on a disk that nobody may write to; then the next process encodes the prompt again.
-        with contextlib.suppress(OSError):
-            write(path, prompt, embedding)
+        kept.keep(path, embedding, prompt=prompt)
         return embedding
 
 
@@ -93,21 +89,18 @@ def file_name(prompt: str) -> str:
 
 
 def write(path: Path, prompt: str, embedding: Tensor) -> None:
-    """Keep an embedding [n, channels]; in bfloat16, which is what the encoder computes in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(f".{os.getpid()}.part")
-    save_file({"embedding": embedding.to("cpu", torch.bfloat16).contiguous()}, half, metadata={"prompt": prompt})
-    half.replace(path)
+    """Keep an embedding [n, channels]; in bfloat16, which is what the encoder computes in. Raises OSError."""
+    kept.write(path, embedding.to(torch.bfloat16), prompt=prompt)
 
 
 def read(path: Path, prompt: str) -> Tensor:
     """The embedding [n, channels] that `write` kept. Raises BadOption if the file is broken or another prompt's."""
     try:
         with safe_open(path, framework="pt") as file:
-            kept = (file.metadata() or {}).get("prompt")
+            meant = (file.metadata() or {}).get("prompt")
             embedding: Tensor = file.get_tensor("embedding")
     except (SafetensorError, OSError) as error:
         raise BadOption(f"{path} is no embedding of a prompt ({error}); delete it and run again.") from error
-    if kept != prompt or embedding.ndim != 2 or len(embedding) > TOKENS:
+    if meant != prompt or embedding.ndim != 2 or len(embedding) > TOKENS:
         raise BadOption(f"{path} holds another embedding than that of {prompt!r}; delete it and run again.")
     return embedding

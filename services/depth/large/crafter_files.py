@@ -17,7 +17,9 @@ from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionM
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from transformers.initialization import no_init_weights
 
-from services.depth.large.checkpoint import fill, read_config
+from services.checkpoint.config import read_json
+from services.checkpoint.files import open_checkpoint
+from services.checkpoint.loading import load_into
 from services.depth.large.crafter import DEFAULT, DepthCrafter, Networks, Sampling
 from services.depth.large.device import best_place
 from services.depth.large.models import tensors_of
@@ -33,14 +35,15 @@ def load(folder: Path, sampling: Sampling = DEFAULT) -> DepthCrafter:
     place = best_place(torch.float16)
     # On the "meta" device a network costs neither memory nor random numbers until its tensors come.
     with torch.device("meta"):
-        unet = _untyped(UNetSpatioTemporalConditionModel).from_config(read_config(folder / "unet" / "config.json"))
-        vae = _untyped(AutoencoderKLTemporalDecoder).from_config(read_config(folder / "vae" / "config.json"))
+        unet = _untyped(UNetSpatioTemporalConditionModel).from_config(read_json(folder / "unet" / "config.json"))
+        vae = _untyped(AutoencoderKLTemporalDecoder).from_config(read_json(folder / "vae" / "config.json"))
     # Not this one: its positions are counted when it is made, not stored.
     with no_init_weights():
-        clip = CLIPVisionModelWithProjection(CLIPVisionConfig(**read_config(folder / "image_encoder" / "config.json")))
-    fill(unet, tensors_of(folder / "unet", _DIFFUSERS), dtype=place.dtype)
-    fill(vae, tensors_of(folder / "vae", _DIFFUSERS), dtype=place.dtype)
-    fill(clip, tensors_of(folder / "image_encoder", _TRANSFORMERS), rename=_needed, dtype=place.dtype)
+        clip = CLIPVisionModelWithProjection(CLIPVisionConfig(**read_json(folder / "image_encoder" / "config.json")))
+    load_into(unet, open_checkpoint(tensors_of(folder / "unet", _DIFFUSERS)), dtype=place.dtype)
+    load_into(vae, open_checkpoint(tensors_of(folder / "vae", _DIFFUSERS)), dtype=place.dtype)
+    pictures = open_checkpoint(tensors_of(folder / "image_encoder", _TRANSFORMERS))
+    load_into(clip, pictures, rename=_needed, dtype=place.dtype)
     return DepthCrafter(Networks(unet, vae, clip), place, sampling)
 
 

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation
 
+from services.checkpoint.config import read_json
+from services.checkpoint.files import open_checkpoint
+from services.checkpoint.loading import load_into
 from services.depth.large import images
-from services.depth.large.checkpoint import fill, read_config
 from services.depth.large.device import Place, best_place
 from services.depth.large.estimator import Clip, Size, Watch
 from services.depth.large.steady import steadied
@@ -75,9 +77,9 @@ def load(folder: Path, *, short_side: int = images.SHORT_SIDE) -> DepthAnything:
 
 def load_network(folder: Path) -> DepthAnythingForDepthEstimation:
     """The network alone, float32 on the CPU; see `load`."""
-    config = DepthAnythingConfig(**read_config(folder / "config.json"))
+    config = DepthAnythingConfig(**read_json(folder / "config.json"))
     network = DepthAnythingForDepthEstimation(config)
-    fill(network, folder / "model.safetensors", rename=renamed, dtype=torch.float32)
+    load_into(network, open_checkpoint(folder / "model.safetensors"), rename=renamed, dtype=torch.float32)
     return network
 
 

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from services.checkpoint.files import open_checkpoint
+from services.checkpoint.loading import load_into
 from services.depth.large import images, video_windows
-from services.depth.large.checkpoint import fill_from, read_tensors
 from services.depth.large.device import Place, best_place
 from services.depth.large.estimator import Clip, Size, Watch
 from services.depth.large.video_names import converted
@@ -70,5 +71,5 @@ def load(file: Path, widths: Widths = SMALL, *, short_side: int = images.SHORT_S
     Raises BadOption for a checkpoint that is not this model's, naming the tensor.
     """
     network = VideoDepthNetwork(widths)
-    fill_from(network, converted(read_tensors(file)), path=file, dtype=torch.float32)
+    load_into(network, open_checkpoint(file).converted(converted), dtype=torch.float32)
     return VideoDepthAnything(network, best_place(torch.float16), short_side=short_side)

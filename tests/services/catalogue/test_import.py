@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from services.catalogue.header import read_header
 from services.catalogue.home import WeightsHome
 from services.catalogue.importing import recognise, take_over
 from services.catalogue.layouts import Layout
 from services.catalogue.state import State, look
+from services.checkpoint.header import read_header
 from services.errors import BadInput, Conflict
 from tests.services.catalogue.small import BODY, CASPER, DIGEST, NET, TINY_LAYOUT, accepted, shapes, write_safetensors
 
@@ -39,10 +39,10 @@ def test_a_truncated_checkpoint_names_the_tensor(home: WeightsHome, tmp_path: Pa
     given = write_safetensors(tmp_path / "casper.safetensors", shapes())
     given.write_bytes(given.read_bytes()[:-3])
     last = list(shapes())[-1]
-    with pytest.raises(BadInput, match=rf"cut off: tensor '{last}' ends at byte"):
+    with pytest.raises(BadInput, match=rf"truncated: tensor '{last}' ends at byte"):
         bring(given, home)
     given.write_bytes(given.read_bytes()[:100])
-    with pytest.raises(BadInput, match="ends within its header"):
+    with pytest.raises(BadInput, match="truncated within its header"):
         bring(given, home)
     assert look(CASPER, home).state == State.MISSING
 

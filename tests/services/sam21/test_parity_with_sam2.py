@@ -18,7 +18,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from services.sam21 import checkpoint, images, names, tracking
+from services.checkpoint.files import held
+from services.checkpoint.loading import load_into
+from services.sam21 import images, names, tracking
 from services.sam21.prompts import Prompt
 from services.sam21.repvit import edgetam
 from tests.services.sam21 import original, tiny
@@ -40,7 +42,7 @@ def both() -> tuple[Any, Any]:
     theirs = original.sam2_predictor()
     tiny.lively(theirs, theirs.sam_mask_decoder.pred_obj_score_head.layers[-1])
     ours = tiny.sam2_model()
-    checkpoint.fill(ours, names.renamed(theirs.state_dict()), source=Path("sam2"))
+    load_into(ours, held(names.renamed(theirs.state_dict()), path=Path("sam2")))
     return theirs, tiny.segmenter(ours)
 
 
@@ -160,7 +162,7 @@ def test_edgetam_follows_a_box(monkeypatch: pytest.MonkeyPatch) -> None:
         if "running" in name:
             value.uniform_(0.5, 1.5)
     model = edgetam(tiny.edgetam_config((48, 96, 192, 384)))
-    checkpoint.fill(model, names.renamed(theirs.state_dict()), source=Path("edgetam"))
+    load_into(model, held(names.renamed(theirs.state_dict()), path=Path("edgetam")))
     at = state(theirs, monkeypatch)
     theirs.add_new_points_or_box(at, frame_idx=9, obj_id=0, box=np.array([10, 5, 40, 30], np.float32))
     found = ours(tiny.segmenter(model), [Prompt(0, 9, box=(10, 5, 40, 30))], 1, monkeypatch)

@@ -47,6 +47,15 @@ def test_a_new_prompt_is_encoded_without_a_mask_and_kept(tmp_path: Path) -> None
     assert torch.equal(prompt_embedding(folder, "a beach", tokens=8, channels=16), found)
 
 
+def test_where_nobody_may_write_the_embedding_is_not_kept(tmp_path: Path) -> None:
+    folder = with_encoder(tmp_path)
+    # A file where the folder should be: as on a read-only disk, nothing can be written, whoever tries.
+    (folder / "text").write_bytes(b"")
+    assert prompt_embedding(folder, "a beach", tokens=8, channels=16).shape == (1, 8, 16)
+    with pytest.raises(OSError, match="text"):
+        main([str(folder)])
+
+
 def test_a_long_prompt_is_refused_with_its_length(tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="the prompt has 9 tokens, the model takes 8") as error:
         prompt_embedding(with_encoder(tmp_path), "a beach " * 4 + "a", tokens=8, channels=16)

@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
 
-from services.casper.large.checkpoint import load_into
 from services.casper.wan import encoder_keys, files, keys, lora, tiny
+from services.checkpoint.files import open_checkpoint
+from services.checkpoint.loading import load_into
 from services.errors import BadOption, NotFound
 
 F32 = torch.float32
@@ -147,7 +148,7 @@ def test_umt5_as_published_loads_strictly(tmp_path: Path) -> None:
         published |= {f"blocks.{n}.attn.{x}.weight": state[f"{attention}.SelfAttention.{x}.weight"] for x in "qkvo"}
     path = tmp_path / "umt5.pth"
     torch.save(published, path)
-    load_into(target, files.open_pickled(path, convert=encoder_keys.umt5), dtype=F32)
+    load_into(target, open_checkpoint(path).converted(encoder_keys.umt5), dtype=F32)
     ids = torch.tensor([[3, 4, 5, 1]])
     with torch.no_grad():
         assert torch.equal(source(ids).last_hidden_state, target(ids).last_hidden_state)
@@ -193,7 +194,7 @@ def test_clip_as_published_loads_strictly(tmp_path: Path) -> None:
         published |= {f"visual.{theirs}.{leaf}": state[f"{ours}.{leaf}"] for leaf in ("weight", "bias")}
     path = tmp_path / "clip.pth"
     torch.save(published, path)
-    load_into(target, files.open_pickled(path, convert=encoder_keys.clip), dtype=F32)
+    load_into(target, open_checkpoint(path).converted(encoder_keys.clip), dtype=F32)
     image = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
         found = target(image, output_hidden_states=True).hidden_states[-2]

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from services.checkpoint.files import held
+from services.checkpoint.loading import load_into
 from services.depth.large import depth_anything
-from services.depth.large.checkpoint import fill_from
 from services.depth.large.crafter import svd_scheduler
 from services.depth.large.crafter_unet import predicted
 from services.depth.large.temporal import TemporalModule
@@ -68,12 +69,12 @@ def test_every_published_tensor_that_is_lost_or_unknown_is_named(network: VideoD
     fresh = VideoDepthNetwork(tiny.WIDTHS)
     lost = {name: value for name, value in published.items() if "motion_modules.2" not in name}
     with pytest.raises(BadOption, match=r"temporal\.2\.norm\.weight"):
-        fill_from(fresh, converted(lost), path=HERE, dtype=torch.float32)
+        load_into(fresh, held(converted(lost), path=HERE))
     with pytest.raises(BadOption, match=r"head\.metric\.weight"):
-        fill_from(fresh, converted(published | {"head.metric.weight": torch.zeros(2)}), path=HERE, dtype=torch.float32)
+        load_into(fresh, held(converted(published | {"head.metric.weight": torch.zeros(2)}), path=HERE))
     with pytest.raises(BadOption, match=r"head\.conv3\.bias"):
         other = published | {"head.scratch.output_conv2.2.bias": torch.zeros(2)}
-        fill_from(fresh, converted(other), path=HERE, dtype=torch.float32)
+        load_into(fresh, held(converted(other), path=HERE))
 
 
 def test_the_temporal_module_is_the_published_one(network: VideoDepthNetwork) -> None:

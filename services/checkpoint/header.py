@@ -24,7 +24,9 @@ _BYTES = {
 
 
 @dataclass(frozen=True)
-class Tensor:
+class Listed:
+    """What the header says of a tensor."""
+
     shape: tuple[int, ...]
     end: int
     """Where it ends in the file, in bytes from the file's start."""
@@ -39,7 +41,7 @@ def is_safetensors(path: Path) -> bool:
     )
 
 
-def read_header(path: Path) -> dict[str, Tensor]:
+def read_header(path: Path) -> dict[str, Listed]:
     """The tensors of the file at `path`.
 
     Raises BadInput for a header that is broken or cut off, and names the first tensor that the file does not hold
@@ -49,23 +51,27 @@ def read_header(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(_PREFIX), "little")
         if not 2 <= length <= _LONGEST or size < _PREFIX + length:
-            raise BadInput(f"{path} ends within its header, or is no safetensors file; get it again.")
+            raise BadInput(
+                f"{path} is truncated within its header, or no safetensors file (it has {size:,} bytes); "
+                "copy or download it again."
+            )
         raw = file.read(length)
     try:
         header = json.loads(raw)
         header.pop("__metadata__", None)
         tensors = {name: _tensor(value, start=_PREFIX + length) for name, value in header.items()}
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise BadInput(f"the header of {path} is broken ({error}); get the file again.") from error
+        raise BadInput(f"the header of {path} is broken ({error}); copy or download it again.") from error
     for name, tensor in sorted(tensors.items(), key=lambda item: item[1].end):
         if tensor.end > size:
             raise BadInput(
-                f"{path} is cut off: tensor {name!r} ends at byte {tensor.end:,}, the file at {size:,}; get it again."
+                f"{path} is truncated: tensor {name!r} ends at byte {tensor.end:,}, the file at {size:,}; "
+                "copy or download it again."
             )
     return tensors
 
 
-def _tensor(value: dict[str, Any], *, start: int) -> Tensor:
+def _tensor(value: dict[str, Any], *, start: int) -> Listed:
     shape = tuple(int(side) for side in value["shape"])
     first, last = (int(offset) for offset in value["data_offsets"])
     width = _BYTES.get(str(value["dtype"]))
@@ -73,4 +79,4 @@ def _tensor(value: dict[str, Any], *, start: int) -> Tensor:
         raise ValueError("a tensor has a negative size")
     if width is not None and last - first != width * math.prod(shape):
         raise ValueError(f"a tensor of {list(shape)} {value['dtype']} takes {last - first} bytes")
-    return Tensor(shape, start + last)
+    return Listed(shape, start + last)
