@@ -21,6 +21,7 @@ from services.trimask import trimask
 from training.data import augment, captions, mix
 from training.data.assets import Assets, Split, find
 from training.data.object_paste import Clip, Layer, synthesise
+from training.data.pool import Pool, worker_rng
 from training.data.scenes import Category
 
 HEIGHT, WIDTH = 128, 224
@@ -226,9 +227,7 @@ class CasperSamples(torch.utils.data.IterableDataset[dict[str, Any]]):
         self.folders, self.weights = dict(folders or {}), weights
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        cv2.setNumThreads(1)
-        info = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.seed, info.id if info else 0])
+        rng = worker_rng(self.seed)
         files = mix.present(self.folders)
         shares = self.weights.shares({"object-paste", *files})
         sources: dict[Category, _Made | mix.FilePool] = {}
@@ -257,17 +256,13 @@ class _Made:
     """A pool of Object-Paste scenes made on the way."""
 
     def __init__(self, assets: Assets, rng: np.random.Generator, *, frames: int, size: int) -> None:
-        self._assets, self._rng, self._frames, self._size = assets, rng, frames, size
-        self._scenes: list[Scene] = []
+        self._assets, self._rng, self._frames = assets, rng, frames
+        self._scenes: Pool[Scene] = Pool(rng, size=size)
 
     def turn(self) -> None:
         """Make one more scene; beyond the pool's size it takes the place of a random one."""
-        scene = make_scene(self._assets, self._rng, frames=self._frames)
-        if len(self._scenes) < self._size:
-            self._scenes.append(scene)
-        else:
-            self._scenes[self._rng.integers(self._size)] = scene
+        self._scenes.add(make_scene(self._assets, self._rng, frames=self._frames))
 
     def draw(self, rng: np.random.Generator, *, frames: int) -> Scene:
         """A random scene of the pool."""
-        return self._scenes[rng.integers(len(self._scenes))]
+        return self._scenes.draw()
