@@ -152,7 +152,7 @@ def solve(case: Case, contender: Contender, *, label: str = "") -> tuple[Array, 
             bar.update(progress.done - bar.n)
 
         stage = Omnimatte({"this": contender.schedule}, contender.weights)
-        stage.load()
+        stage.load(request.params)
         started = time.perf_counter()
         result = execute(stage, request, store, on_progress=show)
         seconds = time.perf_counter() - started
