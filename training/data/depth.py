@@ -21,6 +21,7 @@ from torch import Tensor
 from services.depth import guide
 from services.geometry import BASE_SHORT_SIDE
 from training.data.assets import Assets, Image, Split, find, load_photo
+from training.data.augment import tracked
 from training.data.crops import maybe_mirrored
 from training.data.object_paste import synthesise
 from training.data.pool import reused, worker_rng
@@ -71,10 +72,7 @@ def _depth_of(rows: Array, horizon: float) -> Array:
 
 
 def _mask(visible: Array, rng: Rng) -> NDArray[np.uint8]:
-    mask = np.where(visible > 0.5, 255, 0).astype(np.uint8)
-    kernel = np.ones((3, 3), np.uint8)
-    jitter = int(rng.integers(-1, 2))
-    return np.asarray(cv2.dilate(mask, kernel) if jitter > 0 else cv2.erode(mask, kernel) if jitter < 0 else mask)
+    return tracked(visible[None], int(rng.integers(-1, 2)))[0]
 
 
 def _ground(assets: Assets, rng: Rng, horizon: float) -> Image:

@@ -20,6 +20,7 @@ from services.omnimatte import guesses
 from services.omnimatte.layer import each
 from services.omnimatte.source import Views
 from training.data.assets import Assets, Split, find
+from training.data.augment import grown
 from training.data.crops import crop
 from training.data.object_paste import Clip, synthesise
 from training.data.paste_scene import rgba_of
@@ -70,10 +71,7 @@ def samples_of(clip: Clip, index: int, rng: Rng) -> Iterator[Sample]:
 def _mask(alpha: Array, rng: Rng) -> Array:
     """A tracker's mask of the whole object: hard, off by up to a pixel."""
     mask = (alpha > 0.5).astype(np.float32)
-    kernel, jitter = np.ones((3, 3), np.uint8), int(rng.integers(-1, 2))
-    if jitter > 0:
-        return np.stack([cv2.dilate(one, kernel) for one in mask])
-    return np.stack([cv2.erode(one, kernel) for one in mask]) if jitter < 0 else mask
+    return grown(mask, int(rng.integers(-1, 2)))
 
 
 def _faulty(solo: Array, background: Array, rng: Rng) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -24,8 +24,9 @@ from services.plate import plate as plates
 from services.ssr import guide
 from services.trimask import scaled, trimask
 from training.data.assets import Assets, Split, find
+from training.data.augment import tracked
 from training.data.crops import crop
-from training.data.object_paste import Clip, Layer, synthesise
+from training.data.object_paste import Clip, synthesise
 from training.data.pool import reused, worker_rng
 
 HEIGHT, WIDTH = 256, 448
@@ -102,18 +103,9 @@ def simulate_casper(truth: Array, base: Array, tri: Array, rng: Rng) -> Array:
     return np.clip(result + rounding, 0, 1).astype(np.float32)
 
 
-def _single(clip: Clip, frame: int) -> Clip:
-    one = slice(frame, frame + 1)
-    layers = tuple(Layer(a.rgba[one], a.shadow[one], a.reflection[one], a.depth[one]) for a in clip.layers)
-    return replace(clip, background=clip.background[one], layers=layers, grain=clip.grain[one])
-
-
 def _mask(visible: Array, rng: Rng) -> NDArray[np.uint8]:
     """A tracker's mask: off by up to two pixels."""
-    mask = np.where(visible > 0.5, 255, 0).astype(np.uint8)
-    jitter = int(rng.integers(-1, 3))
-    kernel = np.ones((2 * abs(jitter) + 1, 2 * abs(jitter) + 1), np.uint8)
-    return np.asarray(cv2.dilate(mask, kernel) if jitter > 0 else cv2.erode(mask, kernel), np.uint8)
+    return tracked(visible[None], int(rng.integers(-1, 3)))[0]
 
 
 def _reduce(image: Array, size: tuple[int, int]) -> Array:
@@ -161,5 +153,5 @@ def make_moments(assets: Assets, rng: Rng, *, count: int = 3) -> list[Moment]:
     for t in rng.permutation(FRAMES)[:count]:
         found = list(plates.registered(int(t), small, hidden, path, references=range(FRAMES)))
         made = fine.fine_plate(int(t), video.__getitem__, hidden[t], found)
-        moments.append(Moment(_single(clip, int(t)), guide.Backdrop(frames.to_float(made.rgb), made.seen)))
+        moments.append(Moment(clip.cut(slice(t, t + 1)), guide.Backdrop(frames.to_float(made.rgb), made.seen)))
     return moments
