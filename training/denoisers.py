@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from services.casper.compact import WEIGHTS
 from services.casper.network import CompactCasper, stack_conditions
 from services.casper.schedule import add_noise, ddim_step
 from services.errors import BadMask, BadOption, BadVideo
@@ -28,7 +29,6 @@ from training.attention import START, Grid
 Bytes = NDArray[np.uint8]
 Backbone = Literal["compact", "casper-cogvideox", "casper-wan-1.3b"]
 BACKBONES = get_args(Backbone)
-SHIPPED = Path(__file__).resolve().parents[1] / "services" / "casper" / "compact.safetensors"
 
 # Short side and window of each: what it was trained at, the window kept short for the small ones' memory.
 _SHORT_SIDE = {"compact": 128, "casper-cogvideox": 384, "casper-wan-1.3b": 480}
@@ -89,7 +89,7 @@ def make(
     """The denoiser (`attention.Denoiser`) of this name. Raises BadOption for files that do not fit."""
     if backbone == "compact":
         network = CompactCasper()
-        path = weights or SHIPPED
+        path = weights or WEIGHTS
         checkpoint.load_state(network, checkpoint.read_weights(path), origin=path)
         return Compact(network.eval(), clip, seed=seed)
     if base is None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from services.casper.cogvideox.tiny import tiny_network
 from services.casper.network import CompactCasper, Widths
 from services.errors import BadMask, BadOption, BadVideo
 from training import checkpoint, denoisers, response
@@ -73,9 +74,7 @@ def test_large_backbones_answer_on_their_latents(family: str) -> None:
     torch.manual_seed(0)
     given = clip(5 if family == "cogvideox" else 9, 32, 48)
     pair = (
-        (cogvideox.CogVideoX.tiny(), cogvideox.tiny_network())
-        if family == "cogvideox"
-        else (wan.Wan.tiny(), wan.tiny_network())
+        (cogvideox.CogVideoX.tiny(), tiny_network()) if family == "cogvideox" else (wan.Wan.tiny(), wan.tiny_network())
     )
     denoiser = denoisers.Large(pair[1].eval(), pair[0], given)
     (grid,) = denoiser.grids()
@@ -87,7 +86,7 @@ def test_large_backbones_answer_on_their_latents(family: str) -> None:
 
 def test_frames_are_found_in_their_latents() -> None:
     given = clip(13, 32, 48)
-    cog = denoisers.Large(cogvideox.tiny_network(), cogvideox.CogVideoX.tiny(), given)
+    cog = denoisers.Large(tiny_network(), cogvideox.CogVideoX.tiny(), given)
     flow = denoisers.Large(wan.tiny_network(), wan.Wan.tiny(), given)
     assert [flow.moment(frame) for frame in (0, 1, 4, 5, 12)] == [0, 1, 1, 2, 3]
     assert [cog.moment(frame) for frame in (0, 1, 4, 5, 12)] == [0, 0, 0, 1, 1]

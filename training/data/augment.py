@@ -92,15 +92,21 @@ def white_patch(unchanged: NDArray[np.bool_], rng: Rng, *, chance: float, tries:
 
 def rough_masks(masks: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
     """Masks [T, h, w, N] as a tracker would give them: grown or shrunk by a pixel, or exact."""
-    jitter = int(rng.integers(-1, 2))
-    if jitter == 0:
+    pixels = int(rng.integers(-1, 2))
+    return np.stack([grown(masks[..., n], pixels) for n in range(masks.shape[-1])], -1) if masks.size else masks
+
+
+def tracked(visible: Floats, pixels: int) -> NDArray[np.uint8]:
+    """Masks [T, h, w], 0 or 255, that a tracker off by `pixels` would give of what is visible (0..1)."""
+    return grown(np.where(visible > 0.5, 255, 0).astype(np.uint8), pixels)
+
+
+def grown(masks: Clip, pixels: int) -> Clip:
+    """Masks [T, h, w] grown to each side by `pixels`, or shrunk if that is negative."""
+    if pixels == 0:
         return masks
-    operation = cv2.dilate if jitter > 0 else cv2.erode
-    kernel = np.ones((3, 3), np.uint8)
-    flat = np.moveaxis(masks, -1, 1).reshape(-1, *masks.shape[1:3])
-    done = np.stack([operation(np.ascontiguousarray(m), kernel) for m in flat]) if len(flat) else flat
-    back = done.reshape(masks.shape[0], masks.shape[3], *masks.shape[1:3])
-    return np.ascontiguousarray(np.moveaxis(back, 1, -1))
+    operation, side = cv2.dilate if pixels > 0 else cv2.erode, 2 * abs(pixels) + 1
+    return np.stack([operation(np.ascontiguousarray(mask), np.ones((side, side), np.uint8)) for mask in masks])
 
 
 def ken_burns(frames: int, *, source: tuple[int, int], size: tuple[int, int], rng: Rng) -> NDArray[np.float64]:

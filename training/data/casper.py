@@ -7,11 +7,10 @@ label at all (grey in the trimask, paper App. B): they and their effects must st
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,7 +19,8 @@ from services.plate import plate as plates
 from services.trimask import trimask
 from training.data import augment, captions, mix
 from training.data.assets import Assets, Split, find
-from training.data.object_paste import Clip, Layer, synthesise
+from training.data.object_paste import Clip, synthesise
+from training.data.pool import Pool, worker_rng
 from training.data.scenes import Category
 
 HEIGHT, WIDTH = 128, 224
@@ -81,7 +81,7 @@ def make_scene(assets: Assets, rng: np.random.Generator, *, frames: int, label_a
     labelled = tuple(i for i in range(count) if label_all or rng.random() < _LABELLED) or (int(rng.integers(count)),)
     video = _to_bytes(clip.draw(range(count)))
     jitter = int(rng.integers(-1, 2))
-    masks = np.stack([_mask(clip.visible(i), jitter) for i in labelled], axis=-1)
+    masks = np.stack([augment.tracked(clip.visible(i), jitter) for i in labelled], axis=-1)
     anything = masks.max(axis=-1)
     path = plates.camera_path(video, anything)
     window = range(before, before + frames)
@@ -94,22 +94,8 @@ def make_scene(assets: Assets, rng: np.random.Generator, *, frames: int, label_a
         plate=np.stack([p.rgb for p in made]),
         seen=np.stack([p.seen for p in made]),
         labelled=labelled,
-        clip=_cut(clip, inside),
+        clip=clip.cut(inside),
     )
-
-
-def _cut(clip: Clip, inside: slice) -> Clip:
-    layers = tuple(Layer(a.rgba[inside], a.shadow[inside], a.reflection[inside], a.depth[inside]) for a in clip.layers)
-    return replace(clip, background=clip.background[inside], layers=layers, grain=clip.grain[inside])
-
-
-def _mask(visible: NDArray[np.float32], jitter: int) -> NDArray[np.uint8]:
-    """Masks [T, h, w] as a tracker would give them: grown or shrunk by a pixel."""
-    masks = np.where(visible > 0.5, 255, 0).astype(np.uint8)
-    kernel = np.ones((3, 3), np.uint8)
-    if jitter > 0:
-        return np.stack([cv2.dilate(m, kernel) for m in masks])
-    return np.stack([cv2.erode(m, kernel) for m in masks]) if jitter < 0 else masks
 
 
 def _to_bytes(video: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -226,9 +212,7 @@ class CasperSamples(torch.utils.data.IterableDataset[dict[str, Any]]):
         self.folders, self.weights = dict(folders or {}), weights
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        cv2.setNumThreads(1)
-        info = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.seed, info.id if info else 0])
+        rng = worker_rng(self.seed)
         files = mix.present(self.folders)
         shares = self.weights.shares({"object-paste", *files})
         sources: dict[Category, _Made | mix.FilePool] = {}
@@ -257,17 +241,13 @@ class _Made:
     """A pool of Object-Paste scenes made on the way."""
 
     def __init__(self, assets: Assets, rng: np.random.Generator, *, frames: int, size: int) -> None:
-        self._assets, self._rng, self._frames, self._size = assets, rng, frames, size
-        self._scenes: list[Scene] = []
+        self._assets, self._rng, self._frames = assets, rng, frames
+        self._scenes: Pool[Scene] = Pool(rng, size=size)
 
     def turn(self) -> None:
         """Make one more scene; beyond the pool's size it takes the place of a random one."""
-        scene = make_scene(self._assets, self._rng, frames=self._frames)
-        if len(self._scenes) < self._size:
-            self._scenes.append(scene)
-        else:
-            self._scenes[self._rng.integers(self._size)] = scene
+        self._scenes.add(make_scene(self._assets, self._rng, frames=self._frames))
 
     def draw(self, rng: np.random.Generator, *, frames: int) -> Scene:
         """A random scene of the pool."""
-        return self._scenes[rng.integers(len(self._scenes))]
+        return self._scenes.draw()

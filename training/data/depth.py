@@ -8,6 +8,7 @@ perspective, under another picture's upper part, so that the horizon can be seen
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -20,7 +21,10 @@ from torch import Tensor
 from services.depth import guide
 from services.geometry import BASE_SHORT_SIDE
 from training.data.assets import Assets, Image, Split, find, load_photo
+from training.data.augment import tracked
+from training.data.crops import maybe_mirrored
 from training.data.object_paste import synthesise
+from training.data.pool import reused, worker_rng
 
 HEIGHT, WIDTH = BASE_SHORT_SIDE, 224
 MOST_OBJECTS = 3
@@ -68,10 +72,7 @@ def _depth_of(rows: Array, horizon: float) -> Array:
 
 
 def _mask(visible: Array, rng: Rng) -> NDArray[np.uint8]:
-    mask = np.where(visible > 0.5, 255, 0).astype(np.uint8)
-    kernel = np.ones((3, 3), np.uint8)
-    jitter = int(rng.integers(-1, 2))
-    return np.asarray(cv2.dilate(mask, kernel) if jitter > 0 else cv2.erode(mask, kernel) if jitter < 0 else mask)
+    return tracked(visible[None], int(rng.integers(-1, 2)))[0]
 
 
 def _ground(assets: Assets, rng: Rng, horizon: float) -> Image:
@@ -124,11 +125,7 @@ def to_sample(scene: Scene, rng: Rng) -> dict[str, Tensor]:
     for i in range(scene.masks.shape[-1]):
         parts[i] = guide.lower_part(scene.masks[..., i])
     arrays = {"guide": guide.guide(scene.frame, scene.masks), "depth": scene.depth[None], "parts": parts}
-    flip = rng.random() < 0.5
-    return {
-        name: torch.from_numpy(np.ascontiguousarray(part[..., ::-1] if flip else part, dtype=np.float32))
-        for name, part in arrays.items()
-    }
+    return maybe_mirrored(arrays, rng)
 
 
 class DepthSamples(torch.utils.data.IterableDataset[dict[str, Tensor]]):
@@ -139,16 +136,7 @@ class DepthSamples(torch.utils.data.IterableDataset[dict[str, Tensor]]):
         self.split, self.seed, self.reuse, self.pool = split, seed, reuse, pool
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        cv2.setNumThreads(1)
-        info = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.seed, info.id if info else 0])
-        assets = find(self.split)
-        scenes: list[Scene] = []
-        while True:
-            scene = make_scene(assets, rng)
-            if len(scenes) < self.pool:
-                scenes.append(scene)
-            else:
-                scenes[rng.integers(self.pool)] = scene
-            for _ in range(self.reuse):
-                yield to_sample(scenes[rng.integers(len(scenes))], rng)
+        rng, assets = worker_rng(self.seed), find(self.split)
+        fresh = ((make_scene(assets, rng),) for _ in itertools.count())
+        for scene in reused(fresh, rng, size=self.pool, reuse=self.reuse):
+            yield to_sample(scene, rng)

@@ -10,7 +10,7 @@ All images are float32 0..1. `T` frames need not be equidistant in time: a calle
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,11 @@ class Clip:
         for front in self.layers[index + 1 :]:
             alpha *= 1 - front.rgba[..., 3]
         return alpha
+
+    def cut(self, inside: slice) -> Clip:
+        """Only the frames `inside`."""
+        layers = tuple(Layer(*(part[inside] for part in vars(layer).values())) for layer in self.layers)
+        return replace(self, background=self.background[inside], layers=layers, grain=self.grain[inside])
 
 
 def _with_effects(canvas: Array, layer: Layer) -> Array:

@@ -20,8 +20,11 @@ from services.omnimatte import guesses
 from services.omnimatte.layer import each
 from services.omnimatte.source import Views
 from training.data.assets import Assets, Split, find
+from training.data.augment import grown
+from training.data.crops import crop
 from training.data.object_paste import Clip, synthesise
 from training.data.paste_scene import rgba_of
+from training.data.pool import reused, worker_rng
 from training.data.ssr import smooth_noise
 
 HEIGHT, WIDTH = 128, 192
@@ -68,10 +71,7 @@ def samples_of(clip: Clip, index: int, rng: Rng) -> Iterator[Sample]:
 def _mask(alpha: Array, rng: Rng) -> Array:
     """A tracker's mask of the whole object: hard, off by up to a pixel."""
     mask = (alpha > 0.5).astype(np.float32)
-    kernel, jitter = np.ones((3, 3), np.uint8), int(rng.integers(-1, 2))
-    if jitter > 0:
-        return np.stack([cv2.dilate(one, kernel) for one in mask])
-    return np.stack([cv2.erode(one, kernel) for one in mask]) if jitter < 0 else mask
+    return grown(mask, int(rng.integers(-1, 2)))
 
 
 def _faulty(solo: Array, background: Array, rng: Rng) -> tuple[Array, Array]:
@@ -116,43 +116,19 @@ class LayerSamples(torch.utils.data.IterableDataset[dict[str, Tensor]]):
         self.split, self.seed, self.crop, self.reuse, self.pool = split, seed, crop, reuse, pool
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        cv2.setNumThreads(1)
-        info = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.seed, info.id if info else 0])
-        assets = find(self.split)
-        kept: list[Sample] = []
-        while True:
-            for sample in _made(assets, rng):
-                if len(kept) < self.pool:
-                    kept.append(sample)
-                else:
-                    kept[rng.integers(self.pool)] = sample
-                for _ in range(self.reuse):
-                    yield _cut(kept[rng.integers(len(kept))], rng, self.crop)
+        rng = worker_rng(self.seed)
+        for sample in reused(_made(find(self.split), rng), rng, size=self.pool, reuse=self.reuse):
+            planes = {
+                name: part.transpose(2, 0, 1) if part.ndim == 3 else part[None] for name, part in vars(sample).items()
+            }
+            matters = (sample.alpha > 0.02) | (sample.guess > 0.02)
+            yield crop(planes, matters, rng, size=self.crop, centred=0.9)
 
 
-def _made(assets: Assets, rng: Rng) -> Iterator[Sample]:
-    times = np.arange(FRAMES, dtype=np.float32) * float(rng.uniform(1, 12))
-    clip = synthesise(assets, rng, times=times, height=HEIGHT, width=WIDTH)
-    for index in range(len(clip.layers)):
-        yield from samples_of(clip, index, rng)
-
-
-def _cut(sample: Sample, rng: Rng, size: int) -> dict[str, Tensor]:
-    """A crop, mostly around what is in the layer, sometimes mirrored. Frames smaller than the crop are reflected."""
-    height, width = sample.own.shape
-    where = np.argwhere((sample.alpha > 0.02) | (sample.guess > 0.02))
-    if len(where) and rng.random() < 0.9:
-        cy, cx = where[rng.integers(len(where))] - size // 2 + rng.integers(-size // 3, size // 3, 2)
-    else:
-        cy, cx = rng.integers(height), rng.integers(width)
-    y, x = (int(np.clip(at, 0, max(0, side - size))) for at, side in ((cy, height), (cx, width)))
-    flip = rng.random() < 0.5
-    result = {}
-    for name, part in vars(sample).items():
-        piece = part[y : y + size, x : x + size]
-        missing = [(0, size - piece.shape[0]), (0, size - piece.shape[1])]
-        piece = np.pad(piece, missing + [(0, 0)] * (piece.ndim - 2), mode="symmetric")
-        planes = piece.transpose(2, 0, 1) if piece.ndim == 3 else piece[None]
-        result[name] = torch.from_numpy(np.ascontiguousarray(planes[..., ::-1] if flip else planes, np.float32))
-    return result
+def _made(assets: Assets, rng: Rng) -> Iterator[tuple[Sample]]:
+    while True:
+        times = np.arange(FRAMES, dtype=np.float32) * float(rng.uniform(1, 12))
+        clip = synthesise(assets, rng, times=times, height=HEIGHT, width=WIDTH)
+        for index in range(len(clip.layers)):
+            for sample in samples_of(clip, index, rng):
+                yield (sample,)

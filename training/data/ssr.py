@@ -8,8 +8,9 @@ stay true to Casper's result and not try to finish its work.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -23,7 +24,10 @@ from services.plate import plate as plates
 from services.ssr import guide
 from services.trimask import scaled, trimask
 from training.data.assets import Assets, Split, find
-from training.data.object_paste import Clip, Layer, synthesise
+from training.data.augment import tracked
+from training.data.crops import crop
+from training.data.object_paste import Clip, synthesise
+from training.data.pool import reused, worker_rng
 
 HEIGHT, WIDTH = 256, 448
 FRAMES = 9
@@ -99,18 +103,9 @@ def simulate_casper(truth: Array, base: Array, tri: Array, rng: Rng) -> Array:
     return np.clip(result + rounding, 0, 1).astype(np.float32)
 
 
-def _single(clip: Clip, frame: int) -> Clip:
-    one = slice(frame, frame + 1)
-    layers = tuple(Layer(a.rgba[one], a.shadow[one], a.reflection[one], a.depth[one]) for a in clip.layers)
-    return replace(clip, background=clip.background[one], layers=layers, grain=clip.grain[one])
-
-
 def _mask(visible: Array, rng: Rng) -> NDArray[np.uint8]:
     """A tracker's mask: off by up to two pixels."""
-    mask = np.where(visible > 0.5, 255, 0).astype(np.uint8)
-    jitter = int(rng.integers(-1, 3))
-    kernel = np.ones((2 * abs(jitter) + 1, 2 * abs(jitter) + 1), np.uint8)
-    return np.asarray(cv2.dilate(mask, kernel) if jitter > 0 else cv2.erode(mask, kernel), np.uint8)
+    return tracked(visible[None], int(rng.integers(-1, 3)))[0]
 
 
 def _reduce(image: Array, size: tuple[int, int]) -> Array:
@@ -132,22 +127,14 @@ class SsrSamples(torch.utils.data.IterableDataset[dict[str, Tensor]]):
         self.split, self.seed, self.crop, self.reuse, self.pool = split, seed, crop, reuse, pool
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        cv2.setNumThreads(1)
-        info = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.seed, info.id if info else 0])
-        assets = find(self.split)
-        moments: list[Moment] = []
-        while True:
-            for moment in make_moments(assets, rng):
-                if len(moments) < self.pool:
-                    moments.append(moment)
-                else:
-                    moments[rng.integers(self.pool)] = moment
-            for _ in range(self.reuse):
-                sample = make_sample(moments[rng.integers(len(moments))], rng)
-                # Several crops of each: making the sample costs more than cutting it.
-                for _ in range(4):
-                    yield _crop(sample, rng, self.crop)
+        rng, assets = worker_rng(self.seed), find(self.split)
+        fresh = (make_moments(assets, rng) for _ in itertools.count())
+        for moment in reused(fresh, rng, size=self.pool, reuse=self.reuse):
+            sample = make_sample(moment, rng)
+            planes = {"guide": sample.guide, "truth": sample.truth.transpose(2, 0, 1), "changed": sample.changed[None]}
+            # Several crops of each: making the sample costs more than cutting it.
+            for _ in range(4):
+                yield crop(planes, sample.changed, rng, size=self.crop, centred=0.85)
 
 
 def make_moments(assets: Assets, rng: Rng, *, count: int = 3) -> list[Moment]:
@@ -166,25 +153,5 @@ def make_moments(assets: Assets, rng: Rng, *, count: int = 3) -> list[Moment]:
     for t in rng.permutation(FRAMES)[:count]:
         found = list(plates.registered(int(t), small, hidden, path, references=range(FRAMES)))
         made = fine.fine_plate(int(t), video.__getitem__, hidden[t], found)
-        moments.append(Moment(_single(clip, int(t)), guide.Backdrop(frames.to_float(made.rgb), made.seen)))
+        moments.append(Moment(clip.cut(slice(t, t + 1)), guide.Backdrop(frames.to_float(made.rgb), made.seen)))
     return moments
-
-
-def _crop(sample: Sample, rng: Rng, size: int) -> dict[str, Tensor]:
-    where = np.argwhere(sample.changed)
-    if len(where) and rng.random() < 0.85:
-        cy, cx = where[rng.integers(len(where))] - size // 2 + rng.integers(-size // 3, size // 3, 2)
-    else:
-        cy, cx = rng.integers(HEIGHT), rng.integers(WIDTH)
-    y, x = int(np.clip(cy, 0, HEIGHT - size)), int(np.clip(cx, 0, WIDTH - size))
-    rows, columns = slice(y, y + size), slice(x, x + size)
-    parts = {
-        "guide": sample.guide[:, rows, columns],
-        "truth": sample.truth[rows, columns].transpose(2, 0, 1),
-        "changed": sample.changed[None, rows, columns].astype(np.float32),
-    }
-    flip = rng.random() < 0.5
-    return {
-        name: torch.from_numpy(np.ascontiguousarray(part[..., ::-1] if flip else part, dtype=np.float32))
-        for name, part in parts.items()
-    }

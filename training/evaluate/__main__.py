@@ -27,7 +27,7 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
-from services.casper.stage import WEIGHTS
+from services.casper.compact import WEIGHTS
 from services.errors import OmnimatteError
 from services.ssr.stage import WEIGHTS as SSR_WEIGHTS
 from training.data.scenes import Scene

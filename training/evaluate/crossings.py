@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.depth import guide, occlusion
+from services.depth.compact import estimate
 from services.depth.crossings import settled
 from services.depth.smoothing import smooth_tracks
-from services.depth.stage import estimate
 from services.engines import Engine
 from training.data.assets import Assets
 from training.data.depth import HEIGHT, WIDTH

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.depth import guide
-from services.depth.stage import WEIGHTS, estimate
+from services.depth.compact import WEIGHTS, estimate
 from services.engines import Engine
 from training.data.assets import find
 from training.data.depth import HEIGHT, WIDTH, Scene, make_scene

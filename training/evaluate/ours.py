@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from services import frames as sizes
 from services.artifacts import Store, digest
-from services.casper.stage import WEIGHTS, Casper
+from services.casper.compact import WEIGHTS
+from services.casper.stage import Casper
 from services.depth.stage import Depth
 from services.finish import ordering
 from services.finish.sources import Sources
@@ -36,6 +37,7 @@ from training.evaluate.methods import Answer, Decomposition, Keep, Video, to_flo
 from training.evaluate.regions import trimasks
 
 _GREY = 128
+_RUN = "run"
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Ours:
-    """The compact profile with Casper's weights from `weights` and super-resolution's from `ssr`."""
+    """The compact models, with Casper's weights from `weights` and super-resolution's from `ssr`."""
 
     options: Options = field(default_factory=Options)
     weights: Path = WEIGHTS
@@ -78,7 +80,7 @@ class Ours:
             run = _Run(self, scene, Store(home))
             # Loading a network is paid once per process; a clip's seconds are without it.
             for name in ("casper", *(("ssr",) if run.enlarges else ()), *(("depth",) if self.options.layers else ())):
-                self.stages[name].load()
+                self.stages[name].load({})
             started = time.perf_counter()
             wanted = list(keeps)
             if self.options.layers and scene.objects > 1:
@@ -112,7 +114,7 @@ class _Run:
     def layers(self) -> Decomposition:
         """Every object's layer, with detail transfer (paper App. D), and their order in every frame."""
         names = {f"layer/{label}": self._layer(n) for n, label in enumerate(self.labels)}
-        depth = self._execute("depth", {"objects": self.objects, "profile": "compact"}, self.inputs)
+        depth = self._execute("depth", {"objects": self.objects}, self.inputs)
         inputs = {**self.inputs, "background": self._ssr(()), "depth": depth, **names}
         sources = Sources({name: self.store.get(address) for name, address in inputs.items()}, self.objects)
         order = ordering.of_clip(sources, lambda: None)
@@ -127,10 +129,9 @@ class _Run:
     def _casper(self, keep: Keep) -> str:
         params = {
             "objects": self.objects,
-            "keep": [self.labels[n] for n in keep],
+            "runs": {_RUN: [self.labels[n] for n in keep]},
             "seed": self.options.seed,
             "steps": self.options.steps,
-            "profile": "compact",
         }
         inputs = dict(self.inputs)
         if self.options.masked_rgb:
@@ -140,7 +141,7 @@ class _Run:
         if self.options.binary:
             everything = np.full((*self.scene.video.shape[:3], 1), 255, np.uint8)
             inputs["preserve"] = self._put("preserve", "masks", everything)
-        return self._execute("casper", params, {**inputs, "plate": self._plate()})
+        return f"{self._execute('casper', params, {**inputs, 'plate': self._plate()})}/{_RUN}"
 
     def _plate(self) -> str:
         """Of the input as it is, in the ablations too: it shows no object anyway."""
@@ -152,7 +153,6 @@ class _Run:
             "objects": self.objects,
             "keep": [self.labels[n] for n in keep],
             "long_side": max(16, *self.scene.video.shape[1:3]),
-            "profile": "compact",
         }
         made = {"casper": self._casper(keep), "plate": self._plate()}
         return self._execute("ssr", params, {**self.inputs, **made})

@@ -1,6 +1,7 @@
 """The solver's schedules side by side, on pairs whose layers are known (paper section 3.5, appendix D).
 
     python -m training.evaluate.solver                            the fast schedules and their ablations
+    python -m training.evaluate.solver --first 8                  on scenes that no constant was chosen on (0 to 5 were)
     python -m training.evaluate.solver --reference                the paper's too: 40,000 iterations for every object
     python -m training.evaluate.solver --reference --iterations 1000      the same, cut short
 
@@ -117,10 +118,10 @@ def _copied(whole: reference.Schedule) -> reference.Schedule:
     return replace(whole, base=base, working=working, copied=True)
 
 
-def cases(count: int, *, frames: int, height: int) -> list[Case]:
-    """The foremost object of each of `count` held-out scenes, frames three by two."""
+def cases(count: int, *, first: int = 0, frames: int, height: int) -> list[Case]:
+    """The foremost object of each of `count` held-out scenes from number `first` on, frames three by two."""
     assets, found = find("held-out"), []
-    for seed in range(count):
+    for seed in range(first, first + count):
         scene = paste_scene(assets, seed=seed, split="held-out", frames=frames, height=height, width=height * 3 // 2)
         assert scene.background is not None and scene.solos is not None and scene.layers is not None
         # The last object is in front: its mask is whole.
@@ -152,7 +153,7 @@ def solve(case: Case, contender: Contender, *, label: str = "") -> tuple[Array, 
             bar.update(progress.done - bar.n)
 
         stage = Omnimatte({"this": contender.schedule}, contender.weights)
-        stage.load()
+        stage.load(request.params)
         started = time.perf_counter()
         result = execute(stage, request, store, on_progress=show)
         seconds = time.perf_counter() - started
@@ -228,6 +229,7 @@ def report(outcomes: Mapping[str, list[Outcome]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=8)
+    parser.add_argument("--first", type=int, default=0, help="number of the first scene")
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--height", type=int, default=128, help="of the working resolution; base is half of it")
     parser.add_argument("--reference", action="store_true", help="the paper's schedule and its ablations as well")
@@ -243,7 +245,7 @@ def main() -> None:
     compared = contenders(paper=given.reference, iterations=given.iterations, weights=given.weights)
     names = given.only or list(compared)
     outcomes: dict[str, list[Outcome]] = {name: [] for name in names}
-    for case in tqdm(cases(given.cases, frames=given.frames, height=given.height), unit="object"):
+    for case in tqdm(cases(given.cases, first=given.first, frames=given.frames, height=given.height), unit="object"):
         for name in names:
             alpha, colour, seconds = solve(case, compared[name], label=name)
             count = operations(case, compared[name])

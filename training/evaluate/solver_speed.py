@@ -105,7 +105,7 @@ def timed(folder: str, asked: list[Request], *, threads: int) -> Run:
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     stage, store, clock = Omnimatte(), Store(folder), Clock()
-    stage.load()
+    stage.load(asked[0].params)
     with FlopCounterMode(display=False) as counter:
         started = time.perf_counter()
         for request in tqdm(asked, unit="object"):

@@ -23,6 +23,7 @@ from typing import Any
 
 import bpy
 
+from training.blender import trace_paths
 from training.sample_clip import materials, scene
 
 ID_COLOURS = {"vase": (1.0, 0.0, 0.0), "orange": (0.0, 1.0, 0.0)}
@@ -58,16 +59,8 @@ def _set_up(render: Any, *, quality: Quality) -> None:
 def _beauty(target: Any, *, quality: Quality) -> None:
     """Path tracing with few bounces, denoised, through AgX."""
     cycles = target.cycles
-    cycles.device = "CPU"
-    cycles.samples = quality.samples
-    cycles.use_adaptive_sampling = False
+    trace_paths(cycles, samples=quality.samples)
     cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 3, 1, 3
-    cycles.caustics_reflective = cycles.caustics_refractive = False
-    cycles.sample_clamp_indirect = 4.0
-    cycles.use_denoising = True
-    cycles.denoiser = "OPENIMAGEDENOISE"
-    cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
-    cycles.denoising_prefilter = "FAST"
     cycles.seed = 7
     target.view_settings.view_transform = "AgX"
     target.view_settings.look = "AgX - Medium High Contrast"

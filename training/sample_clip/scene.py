@@ -14,6 +14,7 @@ from typing import Any
 import bpy
 from mathutils import Matrix, Vector
 
+from training.blender import turned_faces
 from training.sample_clip import materials
 
 FRAMES = 48
@@ -54,14 +55,8 @@ def _lathe(name: str, profile: tuple[tuple[float, float], ...], *, segments: int
         for r, z in profile
         for a in (2.0 * math.pi * k / segments for k in range(segments))
     ]
-    faces = [
-        (i * segments + k, i * segments + (k + 1) % segments, (i + 1) * segments + (k + 1) % segments,
-         (i + 1) * segments + k)
-        for i in range(len(profile) - 1)
-        for k in range(segments)
-    ]  # fmt: skip
     mesh = bpy.data.meshes.new(name)
-    mesh.from_pydata(vertices, [], faces)
+    mesh.from_pydata(vertices, [], turned_faces(len(profile), segments=segments))
     mesh.shade_smooth()
     return _link(name, mesh)
 

@@ -51,7 +51,8 @@ def test_a_folder_of_scenes_gives_a_table_its_numbers_and_a_sheet(
     assert {(s["scene"], s["run"]) for s in scores} == {
         ("a", "background"), ("a", "solo 0"), ("b", "background"), ("b", "solo 1")
     }  # fmt: skip
-    assert cv2.imread(str(sheet)).shape[1] == 9 * 226
+    drawn = cv2.imread(str(sheet))
+    assert drawn is not None and drawn.shape[1] == 9 * 226
 
 
 def test_two_weights_stand_side_by_side(folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:

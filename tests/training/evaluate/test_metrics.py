@@ -47,7 +47,7 @@ def test_where_truth_is_the_input_copying_scores_as_copying() -> None:
     truth, masks = video.copy(), np.zeros((3, 24, 32, 1), np.uint8)
     truth[:, :8, :8], masks[:, :8, :8] = 0, 255
     found = regions(video, truth, masks, keep=())
-    copied, right = video / np.float32(255), truth / np.float32(255)
+    copied, right = (np.divide(one, 255, dtype=np.float32) for one in (video, truth))
     assert metrics.psnr(copied, right, found.outside) == CAP
     assert not found.effect.any()
     scored = metrics.psnr(copied, right, found.removed)
@@ -85,8 +85,8 @@ def test_a_handful_of_pixels_has_no_score() -> None:
 
 
 def test_structure_matters_to_ssim_and_brightness_hardly() -> None:
-    video = _noise() * 0.8
-    brighter, other = video + np.float32(0.05), _noise(1) * 0.8
+    video, other = (0.8 * _noise(seed).astype(np.float32) for seed in (0, 1))
+    brighter = video + np.float32(0.05)
     assert metrics.ssim(brighter, video) > 0.9 > 0.3 > metrics.ssim(other, video)
     assert metrics.ssim(other, video) == pytest.approx(metrics.ssim(video, other))
 

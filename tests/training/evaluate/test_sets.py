@@ -83,7 +83,8 @@ def test_the_benchmarks_folder_is_read(published: Path) -> None:
     for one in found:
         assert np.array_equal(one.video, toy.video)
         assert np.array_equal(one.masks, toy.masks)
-        assert one.background is not None and np.array_equal(one.background, toy.background)
+        assert one.background is not None and toy.background is not None
+        assert np.array_equal(one.background, toy.background)
 
 
 def test_a_scene_without_truth_is_named(published: Path) -> None:

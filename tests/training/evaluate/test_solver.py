@@ -9,6 +9,7 @@ import pytest
 
 from services.omnimatte import fast
 from services.omnimatte.reference.layer import Schedule
+from services.omnimatte.unet import WEIGHTS
 from training.evaluate import solver
 from training.evaluate.solver import Case, Contender
 
@@ -40,12 +41,12 @@ def test_a_layer_without_its_shadow_and_with_haze_is_told_so(case: Case) -> None
     assert found.spilled == pytest.approx(4 * 48 * 0.5 / (4 * 48 * 0.5 + 12 * 14))
 
 
-@pytest.mark.parametrize("name", list(solver.contenders(paper=True, iterations=2, weights=solver.WEIGHTS)))
+@pytest.mark.parametrize("name", list(solver.contenders(paper=True, iterations=2, weights=WEIGHTS)))
 def test_every_contender_runs(case: Case, name: str) -> None:
-    contender = solver.contenders(paper=True, iterations=2, weights=solver.WEIGHTS)[name]
+    contender = solver.contenders(paper=True, iterations=2, weights=WEIGHTS)[name]
     if isinstance(contender.schedule, fast.Schedule):
-        few = {"base_steps": min(1, contender.schedule.base_steps), "working_steps": 0}
-        contender = replace(contender, schedule=replace(contender.schedule, **few))
+        few = replace(contender.schedule, base_steps=min(1, contender.schedule.base_steps), working_steps=0)
+        contender = replace(contender, schedule=few)
     alpha, colour, seconds = solver.solve(case, contender)
     assert alpha.shape == case.mask.shape
     assert colour.shape == case.solo.shape
@@ -54,7 +55,7 @@ def test_every_contender_runs(case: Case, name: str) -> None:
 
 def test_the_references_operations_grow_with_its_iterations(case: Case) -> None:
     def count(iterations: int) -> float:
-        schedule = solver.contenders(paper=True, iterations=iterations, weights=solver.WEIGHTS)["reference"].schedule
+        schedule = solver.contenders(paper=True, iterations=iterations, weights=WEIGHTS)["reference"].schedule
         assert isinstance(schedule, Schedule)
         return solver.operations(case, Contender(schedule))
 

@@ -22,6 +22,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from training.blender import trace_paths
 from training.data import scenes
 from training.data.kubric import materials, physics, world
 from training.data.kubric.pack import Passes, pack
@@ -45,16 +46,8 @@ def _set_up(scene: Any, *, quality: Quality) -> None:
     render.threads_mode, render.threads = "FIXED", quality.threads
     render.use_persistent_data = True
     render.dither_intensity = 0.0
-    cycles.device = "CPU"
-    cycles.samples = quality.samples
-    cycles.use_adaptive_sampling = False
+    trace_paths(cycles, samples=quality.samples)
     cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces, cycles.transmission_bounces = 4, 1, 2, 4
-    cycles.caustics_reflective = cycles.caustics_refractive = False
-    cycles.sample_clamp_indirect = 4.0
-    cycles.use_denoising = True
-    cycles.denoiser = "OPENIMAGEDENOISE"
-    cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
-    cycles.denoising_prefilter = "FAST"
     scene.view_settings.view_transform = "Standard"
     render.image_settings.file_format = "PNG"
     render.image_settings.color_mode = "RGB"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.blender import turned_faces
+
 Points = NDArray[np.float64]
 Profile = Sequence[tuple[float, float]]
 
@@ -35,13 +37,7 @@ def lathe(profile: Profile, *, segments: int = 40) -> Mesh:
     angles = 2.0 * np.pi * np.arange(segments) / segments
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     points = np.concatenate([np.column_stack([ring * radius, np.full(segments, z)]) for radius, z in profile])
-    faces = [
-        (i * segments + k, i * segments + (k + 1) % segments, (i + 1) * segments + (k + 1) % segments,
-         (i + 1) * segments + k)
-        for i in range(len(profile) - 1)
-        for k in range(segments)
-    ]  # fmt: skip
-    return Mesh(points, tuple(faces))
+    return Mesh(points, tuple(turned_faces(len(profile), segments=segments)))
 
 
 def sphere() -> Mesh:

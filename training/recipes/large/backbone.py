@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from services.casper.large.preparation import latent_frames
 from training.recipe import Batch
-from training.recipes.large.conditions import latent_frames
 from training.recipes.large.schedules import Flow, Velocity
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from torch import nn
 from torch.utils.data import DataLoader
 
+from services.casper.cogvideox.tiny import tiny_network as tiny_cogvideox
 from services.errors import BadOption
 from training.data import mix
 from training.data.casper import CasperSamples
@@ -90,7 +91,7 @@ def casper_wan_adapter(sources: Sources) -> Recipe:
 def tiny(name: str, samples: Samples) -> Recipe:
     """The recipe `name` on a network of the same shape with few random weights: the same code in a second."""
     if name == "casper-cogvideox":
-        return _recipe(cogvideox.tiny_network, cogvideox.CogVideoX.tiny(), samples, _CAME)
+        return _recipe(tiny_cogvideox, cogvideox.CogVideoX.tiny(), samples, _CAME)
     if name == "casper-wan-1.3b":
         return _recipe(wan.tiny_network, wan.Wan.tiny(), samples, _CAME)
     return _recipe(lambda: wan.with_adapter(wan.tiny_network()), wan.Wan.tiny(), samples, _ADAPTER)

@@ -13,6 +13,9 @@ import diffusers
 import torch
 from torch import Tensor
 
+from services.casper.cogvideox.model import make_schedule
+from services.casper.wan.schedule import SHIFT, TRAIN_TIMESTEPS
+
 # Its classes are only half typed.
 _models: Any = diffusers
 
@@ -25,16 +28,7 @@ class Velocity:
 
     @staticmethod
     def make() -> Velocity:
-        scheduler = _models.DDPMScheduler(
-            num_train_timesteps=1000,
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            prediction_type="v_prediction",
-            rescale_betas_zero_snr=True,
-            timestep_spacing="trailing",
-        )
-        return Velocity(scheduler.alphas_cumprod)
+        return Velocity(make_schedule().alphas_cumprod)
 
     def drawn(self, size: int, *, generator: torch.Generator, device: torch.device) -> Tensor:
         """Uniform timesteps [size] for training."""
@@ -71,20 +65,20 @@ class Flow:
 
     @staticmethod
     def make() -> Flow:
-        scheduler = _models.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=5.0)
-        return Flow(scheduler.sigmas[:1000].float())
+        scheduler = _models.FlowMatchEulerDiscreteScheduler(num_train_timesteps=TRAIN_TIMESTEPS, shift=SHIFT)
+        return Flow(scheduler.sigmas[:TRAIN_TIMESTEPS].float())
 
     def drawn(self, size: int, *, generator: torch.Generator, device: torch.device) -> Tensor:
         """Timesteps [size] at uniform positions in the shifted schedule, for training."""
         index = torch.randint(0, len(self.sigmas), (size,), generator=generator, device=device)
-        return self.sigmas.to(device)[index] * 1000
+        return self.sigmas.to(device)[index] * TRAIN_TIMESTEPS
 
     def at(self, level: float) -> Tensor:
         """The timestep [1] at noise level 0 (clean) .. 1."""
-        return torch.tensor([level * 1000])
+        return torch.tensor([level * TRAIN_TIMESTEPS])
 
     def noisy(self, clean: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
-        sigma = timestep[:, None, None, None, None] / 1000
+        sigma = timestep[:, None, None, None, None] / TRAIN_TIMESTEPS
         return (1 - sigma) * clean + sigma * noise
 
     def answer(self, clean: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
@@ -93,7 +87,7 @@ class Flow:
 
     def clean(self, noisy: Tensor, predicted: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
         """Clean latent and noise out of a prediction."""
-        sigma = timestep[:, None, None, None, None] / 1000
+        sigma = timestep[:, None, None, None, None] / TRAIN_TIMESTEPS
         return noisy - sigma * predicted, noisy + (1 - sigma) * predicted
 
 

@@ -17,6 +17,10 @@ import torch
 from peft import LoraConfig
 from torch import Tensor, nn
 
+from services.casper.wan import tiny
+from services.casper.wan.conditions import wan_mask
+from services.casper.wan.network import IN_CHANNELS
+from services.casper.wan.text import TOKENS
 from services.errors import BadOption
 from training.recipes.large import conditions as told
 from training.recipes.large.backbone import encoded, mixed
@@ -31,7 +35,6 @@ from training.recipes.large.embeddings import (
 )
 from training.recipes.large.schedules import Flow, bounded_error
 
-TEXT_TOKENS = 512
 DROPOUT = 0.1
 ERROR_LIMIT = 50.0
 LORA_RANK, LORA_ALPHA = 128, 64
@@ -41,24 +44,8 @@ _models: Any = diffusers
 
 
 def tiny_network() -> Any:
-    """The same shape of network with random weights, small enough for a test."""
-    return _models.WanTransformer3DModel(
-        num_attention_heads=2,
-        attention_head_dim=12,
-        in_channels=36,
-        out_channels=16,
-        text_dim=16,
-        freq_dim=16,
-        ffn_dim=32,
-        num_layers=2,
-        image_dim=16,
-        added_kv_proj_dim=24,
-        rope_max_seq_len=64,
-    )
-
-
-def tiny_vae() -> Any:
-    return _models.AutoencoderKLWan(base_dim=4, num_res_blocks=1, dim_mult=[1, 1, 1, 1])
+    """The same shape of network with few random weights, ready to be trained."""
+    return tiny.tiny_network().requires_grad_(True)
 
 
 def read_network(base: Path, *, frozen: bool = False) -> nn.Module:
@@ -67,9 +54,9 @@ def read_network(base: Path, *, frozen: bool = False) -> nn.Module:
     network: Any = _models.WanTransformer3DModel.from_pretrained(
         folder, torch_dtype=torch.bfloat16 if frozen else torch.float32, local_files_only=True
     )
-    if network.config.in_channels != 36:
+    if network.config.in_channels != IN_CHANNELS:
         raise BadOption(
-            f"{folder} takes {network.config.in_channels} channels, not 36; "
+            f"{folder} takes {network.config.in_channels} channels, not {IN_CHANNELS}; "
             "use a Wan 2.1 Fun InP model in diffusers' layout."
         )
     network.enable_gradient_checkpointing()
@@ -99,15 +86,16 @@ class Wan:
     @staticmethod
     def tiny() -> Wan:
         # Its attention takes everything before the last 512 tokens for the image.
-        text = CachedText(invented_text(tokens=TEXT_TOKENS, channels=16))
-        return Wan(_ready(tiny_vae()), text, invented_image(tokens=4, channels=16), Flow.make())
+        text = CachedText(invented_text(tokens=TOKENS, channels=tiny.SHAPE.text_dim))
+        image = invented_image(tokens=4, channels=tiny.SHAPE.image_dim)
+        return Wan(tiny.tiny_vae(), text, image, Flow.make())
 
     @staticmethod
     def read(base: Path) -> Wan:
         vae = _models.AutoencoderKLWan.from_pretrained(
             existing(base, "vae"), torch_dtype=torch.bfloat16, local_files_only=True
         )
-        text = CachedText(t5(base, tokens=TEXT_TOKENS, masked=True))
+        text = CachedText(t5(base, tokens=TOKENS, masked=True))
         return Wan(_ready(vae), text, clip_vision(base), Flow.make())
 
     def latents(self, video: Tensor) -> Tensor:
@@ -122,7 +110,7 @@ class Wan:
     def conditions(self, video: Tensor, trimask: Tensor, *, generator: torch.Generator) -> Tensor:
         shown = self.latents(video)
         size = (shown.shape[2], shown.shape[3], shown.shape[4])
-        return torch.cat([told.wan_mask(trimask, size=size), shown], dim=1)
+        return torch.cat([wan_mask(trimask, size=size), shown], dim=1)
 
     def context(
         self, captions: Sequence[str], first: Tensor, *, generator: torch.Generator | None
