@@ -6,7 +6,7 @@ from services.catalogue import find
 
 
 def completed(home: Path, name: str) -> Path:
-    """Add an empty file (or JSON object) for every one of the entry's that a test does not need; returns the entry's folder."""
+    """Add an empty file (or JSON object) for every file that a test does not need; returns the entry's folder."""
     for file in find(name).files:
         place = home / name / file.path
         place.parent.mkdir(parents=True, exist_ok=True)

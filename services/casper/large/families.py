@@ -46,9 +46,7 @@ class Family(ABC):
         """The model, from its base's folder and its own checkpoint. Raises NotFound, BadOption."""
 
     @abstractmethod
-    def sampling(
-        self, *, tier: Tier, seed: int, height: int, width: int, prompt: str = "", context: str = ""
-    ) -> Any:
+    def sampling(self, *, tier: Tier, seed: int, height: int, width: int, prompt: str = "", context: str = "") -> Any:
         """How to sample; "" leaves a choice to the model. Raises BadOption for a choice that it has not."""
 
 
@@ -64,14 +62,12 @@ class CogVideoX(Family):
 
         return CogVideoXCasper.load(folder, placement, casper=casper)
 
-    def sampling(
-        self, *, tier: Tier, seed: int, height: int, width: int, prompt: str = "", context: str = ""
-    ) -> Any:
+    def sampling(self, *, tier: Tier, seed: int, height: int, width: int, prompt: str = "", context: str = "") -> Any:
         from services.casper.cogvideox.casper import Sampling
 
         if context:
             raise BadOption("CogVideoX has no picture encoder, so no image context; leave it out.", field="context")
-        given = {"prompt": prompt} if prompt else {}
+        given: dict[str, Any] = {"prompt": prompt} if prompt else {}
         return Sampling(tier=tier, seed=seed, height=height, width=width, **given)
 
 
@@ -89,13 +85,11 @@ class Wan(Family):
 
         return WanCasper.load(folder, placement, size=self.parameters, casper=casper)  # type: ignore[arg-type]
 
-    def sampling(
-        self, *, tier: Tier, seed: int, height: int, width: int, prompt: str = "", context: str = ""
-    ) -> Any:
+    def sampling(self, *, tier: Tier, seed: int, height: int, width: int, prompt: str = "", context: str = "") -> Any:
         from services.casper.wan.casper import Sampling
 
-        given = {name: value for name, value in (("prompt", prompt), ("context", context)) if value}
-        return Sampling(tier=tier, seed=seed, height=height, width=width, **given)  # type: ignore[arg-type]
+        given: dict[str, Any] = {name: value for name, value in (("prompt", prompt), ("context", context)) if value}
+        return Sampling(tier=tier, seed=seed, height=height, width=width, **given)
 
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
