@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import Cancelled
+from services.prompts import Prompt
 from services.sam2.camera import Camera, dense_flow, fit_motion
 from services.sam2.frames import Byte, FrameSource, WorkingClip
-from services.sam2.prompts import Prompt, check_prompts
+from services.sam2.prompts import check_prompts
 from services.sam2.seed import Hint
 from services.sam2.sweep import Hints, follow, unpack
 

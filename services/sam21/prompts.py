@@ -8,7 +8,6 @@ This module must not know the model.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,31 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from services import prompts as shared
 from services.errors import BadPrompt
-
-Box = tuple[float, float, float, float]
-Point = tuple[float, float]
+from services.prompts import Box, Point, check_pixels, checked_place
 
 
 @dataclass(frozen=True, eq=False)
-class Prompt:
-    """One hint for one object, in pixels of the full-size clip. Exactly one of `box`, `point` and `mask` is given.
+class Prompt(shared.Prompt):
+    """A box, a point, or a mask: exactly one of them.
 
     Attributes:
-        object: index of the object, from 0.
-        frame: index of the frame that the hint is about.
-        box: (x0, y0, x1, y1) around the object.
-        point: (x, y) on the object, or, if not `positive`, off it.
-        positive: for a point, whether it lies on the object.
         mask: [H, W], the object where it is not 0. Alone on its frame it is taken as it is; beside clicks or a box on
             the same frame it is a coarse one, which the model refines.
     """
 
-    object: int
-    frame: int
-    box: Box | None = None
-    point: Point | None = None
-    positive: bool = True
     mask: NDArray[Any] | None = None
 
 
@@ -105,26 +93,13 @@ def _with(hint: Hint, prompt: Prompt) -> Hint:
 
 def _check(prompt: Prompt, shape: tuple[int, ...], labels: Sequence[str]) -> None:
     length, height, width = shape[:3]
-    if not 0 <= prompt.object < len(labels):
-        raise BadPrompt(f"a prompt is for object {prompt.object}; number the {len(labels)} objects from 0.")
-    where = f"object {labels[prompt.object]}, frame {prompt.frame}"
-    if not 0 <= prompt.frame < length:
-        raise BadPrompt(f"{where}: the clip has {length} frames; use a frame from 0 to {length - 1}.")
+    where = checked_place(prompt, length=length, labels=labels)
     if sum(given is not None for given in (prompt.box, prompt.point, prompt.mask)) != 1:
         raise BadPrompt(f"{where}: a prompt is a box, a point or a mask; give exactly one of them.")
-    size = f"the frame, which is {width}x{height} pixels"
     if prompt.mask is not None:
         _check_mask(prompt.mask, where, shape=(height, width))
-    elif not all(math.isfinite(value) for value in prompt.box or prompt.point or ()):
-        raise BadPrompt(f"{where}: {prompt.box or prompt.point} is not a place; give finite pixel coordinates.")
-    if prompt.box is not None:
-        x0, y0, x1, y1 = prompt.box
-        if x1 <= x0 or y1 <= y0:
-            raise BadPrompt(f"{where}: the box {prompt.box} is empty; give x0,y0,x1,y1 with x0 < x1 and y0 < y1.")
-        if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
-            raise BadPrompt(f"{where}: the box {prompt.box} reaches outside {size}; keep it inside.")
-    if prompt.point is not None and not (0 <= prompt.point[0] < width and 0 <= prompt.point[1] < height):
-        raise BadPrompt(f"{where}: the point {prompt.point} lies outside {size}; put it inside.")
+    else:
+        check_pixels(prompt, where, width=width, height=height)
 
 
 def _check_mask(mask: NDArray[Any], where: str, *, shape: tuple[int, int]) -> None:
