@@ -1,8 +1,9 @@
 """What guided super-resolution gains: a table over held-out synthetic frames.
 
-    python -m training.evaluate.ssr [--frames 40] [--weights FILE] [--sheet PNG]
+    python -m training.evaluate.ssr [--frames 40] [--base-height 128] [--weights FILE] [--sheet PNG]
 
-Photographs and cut-outs that training never saw, 448x256, with the simulated Casper result of `ssr_data.py` at 224x128.
+Photographs and cut-outs that training never saw, 448x256, with the simulated Casper result of `ssr_data.py` at 224x128,
+the compact Casper's size; `--base-height 171` has the ratio of a published one (384x672 to 576x1024).
 PSNR in dB, mean over frames. "Changed": truth differs from the input by more than 0.02. "Object": inside the removed
 object's mask, where no detail may be taken from the input; "effect": the rest of what changed; "outside": all but the
 removed objects. "Same": the share of
@@ -48,13 +49,13 @@ class Row:
     same: float
 
 
-def samples(count: int, *, seed: int = 7) -> list[Sample]:
+def samples(count: int, *, base_height: int = BASE_HEIGHT, seed: int = 7) -> list[Sample]:
     """Deterministic held-out frames in which something changes."""
     rng = np.random.default_rng(seed)
     assets = find("held-out")
     found: list[Sample] = []
     while len(found) < count:
-        sample = make_sample(make_moments(assets, rng, count=1)[0], rng, base_height=BASE_HEIGHT)
+        sample = make_sample(make_moments(assets, rng, count=1)[0], rng, base_height=base_height)
         if sample.changed.mean() > 0.01:
             found.append(sample)
     return found
@@ -119,10 +120,11 @@ def _sheet(path: Path, chosen: Sequence[Sample], methods: Sequence[Method]) -> N
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=40)
+    parser.add_argument("--base-height", type=int, default=BASE_HEIGHT, help="of Casper's frames, beside 256")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--sheet", type=Path)
     given = parser.parse_args()
-    chosen = samples(given.frames)
+    chosen = samples(given.frames, base_height=given.base_height)
     methods = {
         "bicubic": bicubic,
         "closed form": closed_form,
