@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test check evaluate blender scenes lock generate clean
+.PHONY: demo test check parity evaluate blender scenes lock generate clean
 
 demo: $(READY)  ## take the bundled clip apart and say where the page is
 	$(BIN)/omnimatte decompose samples/still_life/input.mp4 $(DEMO_MASKS) --out out/demo --force
@@ -55,6 +55,18 @@ $(SCENES)/.ready: $(BPY)/.ready
 $(BPY)/.ready:
 	$(PYTHON) -m venv $(BPY)
 	$(BPY)/bin/python -m pip install --quiet --disable-pip-version-check bpy==4.5.15 "numpy<2" pybullet
+	touch $@
+
+# The original package brings a package called `training` along, and would bring a torch with CUDA: into a folder of its own.
+PARITY := $(VENV)/parity
+
+parity: $(PARITY)/.ready  ## our SAM 2.1 against the original package, on the same random weights
+	PYTHONPATH=$(PARITY) $(BIN)/python -m pytest tests/services/sam21/test_parity_with_sam2.py
+
+$(PARITY)/.ready: $(READY)
+	SAM2_BUILD_CUDA=0 $(PIP) --no-deps --no-build-isolation --upgrade --target $(PARITY) \
+		sam2==1.1.0 hydra-core==1.3.8 omegaconf==2.4.0 antlr4-python3-runtime==4.9.3 iopath==0.1.10 portalocker==4.4.2
+	rm -rf $(PARITY)/training
 	touch $@
 
 evaluate: $(READY) $(SCENES)/.ready  ## the tables of docs/models.md

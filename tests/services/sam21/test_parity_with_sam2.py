@@ -1,8 +1,6 @@
 """Our tracker over `transformers`' networks gives the original `sam2` package's logits, on the same random weights.
 
-Runs where that package can be imported; it needs hydra-core and iopath beside it, but, for the video predictor, no
-torchvision: put its source on the path, and `pip install --no-deps hydra-core omegaconf antlr4-python3-runtime iopath
-portalocker`.
+Runs where that package can be imported: `make parity` sees to it.
 EdgeTAM's version of the package needs timm as well.
 """
 
