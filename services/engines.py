@@ -1,8 +1,8 @@
 """Feed-forward networks as files: an ONNX graph in, arrays through it.
 
 Every small network is exported once by training and from then on is a file with a digest; the stages that use one need
-no deep-learning framework. ONNX Runtime runs the graph on the CPU; an engine for another device only has to offer the
-same call. Must not know: what a network computes, or which stage asks.
+no deep-learning framework. ONNX Runtime runs the graph, on the device that `services.providers` chooses.
+Must not know: what a network computes, or which stage asks.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from services.errors import Internal, Unavailable
+from services.providers import Provider, chosen
 
 Floats = NDArray[np.float32]
 
 THREADS_VARIABLE = "OMNIMATTE_THREADS"
-_CPU = ("CPUExecutionProvider",)
 
 
 def threads() -> int:
@@ -32,19 +32,20 @@ def threads() -> int:
 
 
 class Engine:
-    """One loaded network: float32 arrays in, its first output out. Heights and widths may differ from call to call."""
+    """One loaded network: float32 arrays in, arrays out. Heights and widths may differ from call to call."""
 
-    def __init__(self, path: Path, *, providers: Sequence[str] = _CPU) -> None:
-        """Load the graph at `path`.
+    def __init__(self, path: Path, *, providers: Sequence[Provider] | None = None) -> None:
+        """Load the graph at `path`; `providers`: of ONNX Runtime, by default what the setting says.
 
         Raises:
-            Unavailable: the file is missing, which means that the weights were not installed.
+            Unavailable: the file is missing, which means that the weights were not installed, or the device is.
             Internal: the file is there but is no graph that this runtime understands.
         """
         if not path.is_file():
             raise Unavailable(
                 f"the network {path.name} is not at {path}; install the package with its weights, or export them again."
             )
+        used = chosen(path) if providers is None else providers
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads()
         options.inter_op_num_threads = 1
@@ -52,19 +53,30 @@ class Engine:
         options.enable_cpu_mem_arena = False
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=list(used))
         except Exception as error:  # the runtime's errors share no base class of their own
             raise Internal(f"the network {path.name} cannot be loaded ({error}); export it again.") from error
-        self._output = self._session.get_outputs()[0].name
+        self._outputs = [str(part.name) for part in self._session.get_outputs()]
 
     @property
     def input_names(self) -> tuple[str, ...]:
         return tuple(str(part.name) for part in self._session.get_inputs())
 
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return tuple(self._outputs)
+
     def __call__(self, *inputs: Floats) -> Floats:
         """Run once on `inputs` (float32, [B, C, H, W], in the order of `input_names`); returns the first output."""
+        return self._run(self._outputs[:1], inputs)[0]
+
+    def run(self, *inputs: Floats) -> tuple[Floats, ...]:
+        """As `__call__`, but returns all outputs, in the order of `output_names`."""
+        return self._run(self._outputs, inputs)
+
+    def _run(self, names: list[str], inputs: tuple[Floats, ...]) -> tuple[Floats, ...]:
         feed = {
             name: np.ascontiguousarray(value, dtype=np.float32)
             for name, value in zip(self.input_names, inputs, strict=True)
         }
-        return np.asarray(self._session.run([self._output], feed)[0], np.float32)
+        return tuple(np.asarray(value, np.float32) for value in self._session.run(names, feed))
