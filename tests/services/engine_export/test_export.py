@@ -69,7 +69,7 @@ def test_a_graph_that_computes_something_else_is_not_kept(tmp_path: Path) -> Non
 
 def test_every_free_axis_has_another_length() -> None:
     axes = (Axis("a", 1, 1, 99), Axis("b", 1, 1, 99), Axis("c", 16, 16, 999, multiple=16))
-    what = Exportable("x", nn.Identity(), (Input("x", (*axes, 3)), Input("y", (axes[1],))), ("z",))
+    what = Exportable("x", nn.Identity(), (Input("x", (*axes, 5)), Input("y", (axes[1],))), ("z",))
     for step in (1, 2):
         x, y = inputs_of(what, step=step)
         assert len(set(x.shape)) == 4 and x.shape[1] == y.shape[0] and x.shape[2] % 16 == 0
