@@ -28,6 +28,7 @@ check: $(READY)  ## style, types, architecture, generated code
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m orchestrator.api.generate --check
+	$(BIN)/python -m services.catalogue.document --check
 
 # torch comes first and on its own (its index can be chosen); then exactly what the lock file says. Triton's wheel wants an
 # old numpy for a Python package that we do not use, so it lives in a folder of its own.

@@ -16,8 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from orchestrator.doctor import add_doctor
 from orchestrator.settings import Home
 from orchestrator.spec import FORMATS, PROFILES, SCHEDULES
+from orchestrator.weights_cli import add_weights
 from orchestrator.wishes import ObjectWish, box_wish, mask_wish, merged, point_wish
 from services.errors import BadInput, BadOption, Cancelled, OmnimatteError
 
@@ -70,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
     _add_decompose(commands.add_parser("decompose", help="take one video apart", allow_abbrev=False))
     _add_up(commands.add_parser("up", help="run the whole stack on this machine, in the foreground"))
     _add_jobs(commands.add_parser("jobs", help="look after the jobs of a running server"))
+    add_weights(commands.add_parser("weights", help="list, get and check published weights"))
+    add_doctor(commands.add_parser("doctor", help="what this machine can run, and what is missing"))
     return root
 
 

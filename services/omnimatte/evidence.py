@@ -21,6 +21,7 @@ Array = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 _ROOM = 0.1  # On pixels nearly black or white a difference says little; less room than this counts as this much.
+_LAYER = 0.05  # Less alpha than this may be the pair's noise, and is not raised to explain it.
 _QUIET = 0.01  # Less least alpha than this is never an effect: about two steps of an 8-bit video.
 
 
@@ -34,11 +35,13 @@ def least_alpha(solo: Array, background: Array, own: Array, *, blur: float) -> A
     weight = 1 - cv2.dilate(own, _disc(1))
     weighed = cv2.GaussianBlur((solo - background) * weight[..., None], (0, 0), blur)
     difference = weighed / np.maximum(cv2.GaussianBlur(weight, (0, 0), blur), 1e-3)[..., None]
-    room = np.where(difference > 0, 1 - background, background)
-    needed = np.abs(difference) / np.maximum(room, _ROOM)
-    # Channel by channel: a reduction over an axis of three is several times slower.
-    least: Array = np.minimum(np.maximum(np.maximum(needed[..., 0], needed[..., 1]), needed[..., 2]), 1)
-    return least
+    return _needed(difference, background)
+
+
+def enough(alpha: Array, solo: Array, background: Array) -> Array:
+    """`alpha`, raised where a layer is to what some colour needs to explain the very pixel: then none of it is left."""
+    least = _needed(solo - background, background)
+    return np.asarray(np.where(alpha > _LAYER, np.maximum(alpha, least), alpha), np.float32)
 
 
 def away(own: Array, others: Array) -> Flags:
@@ -145,6 +148,14 @@ def eroded(mask: Array, radius: float) -> Array:
     """`mask` shrunk by `radius`; one that is too thin for that stays as it is."""
     small = cv2.erode(mask, _disc(radius))
     return np.asarray(small if small.max() > 0.5 else mask, np.float32)
+
+
+def _needed(difference: NDArray[np.floating], background: Array) -> Array:
+    room = np.where(difference > 0, 1 - background, background)
+    needed = np.abs(difference) / np.maximum(room, _ROOM)
+    # Channel by channel: a reduction over an axis of three is several times slower.
+    most = np.maximum(np.maximum(needed[..., 0], needed[..., 1]), needed[..., 2])
+    return np.asarray(np.minimum(most, 1), np.float32)
 
 
 def _matted(solo: Array, background: Array, foreground: Array, own: Array) -> Array:

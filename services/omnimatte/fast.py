@@ -27,7 +27,7 @@ from services.omnimatte.source import Source, Views
 Array = NDArray[np.float32]
 Half = NDArray[np.float16]
 
-_TRUST = 5e-3
+_TRUST = 1e-3
 _PART = 16
 
 
@@ -62,6 +62,7 @@ class FastLayer:
     def frame(self, t: int, view: View) -> tuple[Array, Array]:
         guess = guesses.of_frame(view, self._base_alpha[t])
         alpha = self._model.alpha(guess.solo, guess.background, guess.alpha, guess.own)
+        alpha = evidence.enough(alpha, guess.solo, guess.background)
         return alpha, colour.uncomposited(guess.solo, guess.background, alpha, prior=guess.expected, trust=_TRUST)
 
 

@@ -1,6 +1,7 @@
 """What is read off a pair of frames before anything is learned."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,3 +70,14 @@ def test_empty_parts_take_the_nearest_colour() -> None:
     image, weight = flat(0.9), np.zeros((12, 16), np.float32)
     image[:, :4], weight[:, :4] = 0.2, 1
     assert np.allclose(colour.spread(image, weight), 0.2, atol=1e-4)
+
+
+def test_where_a_layer_is_its_alpha_is_enough_to_explain_the_pixel() -> None:
+    background = np.full((4, 4, 3), 0.5, np.float32)
+    solo, alpha = background.copy(), np.zeros((4, 4), np.float32)
+    solo[0] = 0.3  # needs 0.4
+    solo[1] = [0.5, 0.5, 0.75]  # needs 0.5, for one channel
+    alpha[0, :2], alpha[1], alpha[2] = 0.2, 0.8, 0.3
+    found = evidence.enough(alpha, solo, background)
+    assert found[0] == pytest.approx([0.4, 0.4, 0, 0]), "raised where the layer is, and nowhere else"
+    assert np.array_equal(found[1:], alpha[1:]), "what is enough stays"

@@ -1,0 +1,1 @@
+"""What the large Caspers (CogVideoX, Wan) share: preparing a clip, windows over latents, checkpoints, placement."""
