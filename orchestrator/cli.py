@@ -16,12 +16,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from orchestrator.doctor import add_doctor
 from orchestrator.settings import Home
-from orchestrator.spec import FORMATS, PROFILES, SCHEDULES
-from orchestrator.weights_cli import add_weights
+from orchestrator.options import FORMATS, IMAGE_CONTEXTS, SCHEDULES, TIERS
 from orchestrator.wishes import ObjectWish, box_wish, mask_wish, merged, point_wish
 from services.errors import BadInput, BadOption, Cancelled, OmnimatteError
+from services.profiles import MODELS, PROFILES, configured
 
 DEFAULT_SERVER = "127.0.0.1:8000"
 
@@ -98,18 +97,52 @@ def _add_decompose(command: argparse.ArgumentParser) -> None:
         "--format", action="append", default=[], choices=FORMATS, dest="formats", help="repeatable; default: png"
     )
     command.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
-    command.add_argument("--steps", type=int, default=0, help="denoising steps (default: the profile's)")
+    command.add_argument("--steps", type=int, default=0, help="denoising steps (default: the model's)")
     command.add_argument("--long-side", type=int, default=0, help="most pixels along a layer (default: the profile's)")
-    command.add_argument("--profile", choices=PROFILES, default=PROFILES[0], help="set of models")
     command.add_argument("--schedule", choices=SCHEDULES, default=SCHEDULES[0], help="how thoroughly to optimise")
+    _add_models(command)
     command.add_argument("--server", metavar="HOST:PORT", default="", help="use this server instead of an own stack")
     _add_home(command)
+
+
+def _add_models(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("models", "see docs/models.md; what is not given is the service's choice")
+    group.add_argument("--profile", choices=PROFILES, default="", help="set of models")
+    group.add_argument(
+        "--model",
+        metavar="STAGE=NAME",
+        action="append",
+        default=[],
+        type=_model,
+        dest="models",
+        help=f"another model than the profile's for one of {', '.join(MODELS)}; repeatable",
+    )
+    group.add_argument("--tier", choices=TIERS, default="", help="quality of a published Casper (default: full)")
+    group.add_argument("--prompt", default="", help="the scene without the objects (default: empty scene)")
+    group.add_argument("--casper-size", metavar="HxW", default="", help="of its frames; a smaller one needs less memory")
+    group.add_argument("--image-context", choices=IMAGE_CONTEXTS, default="", help="what Wan's picture encoder sees")
+    group.add_argument("--runs-together", type=int, default=0, help="runs of Casper in one request (default: all)")
+
+
+def _model(text: str) -> tuple[str, str]:
+    stage, _, name = text.partition("=")
+    if stage not in MODELS or name not in MODELS[stage]:
+        known = MODELS.get(stage)
+        what = f"{stage} has {', '.join(known)}" if known else f"the stages are {', '.join(MODELS)}"
+        raise argparse.ArgumentTypeError(f"{text!r} names no model; write STAGE=NAME: {what}")
+    return stage, name
 
 
 def _add_up(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_up)
     command.add_argument("--port", type=_port, default=8000, help="of the gRPC API (default: 8000; 0: a free one)")
     command.add_argument("--metrics-port", type=_port, default=8010, help="of Prometheus (default: 8010; 0: free)")
+    command.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default="",
+        help="models of jobs that choose none; loaded at the start (default: $OMNIMATTE_PROFILE or compact)",
+    )
     _add_home(command)
 
 
@@ -158,6 +191,14 @@ def _decompose(parsed: argparse.Namespace) -> int:
         "steps": parsed.steps,
         "long_side": parsed.long_side,
         "schedule": parsed.schedule,
+        "models": dict(parsed.models),
+        "casper": {
+            "tier": parsed.tier,
+            "prompt": parsed.prompt,
+            "size": parsed.casper_size,
+            "image_context": parsed.image_context,
+            "runs_together": parsed.runs_together,
+        },
     }
     wish = Wish(
         video=parsed.video,
@@ -177,7 +218,8 @@ def _decompose(parsed: argparse.Namespace) -> int:
 def _up(parsed: argparse.Namespace) -> int:
     from orchestrator.up import up
 
-    return up(_home(parsed), port=parsed.port, metrics_port=parsed.metrics_port)
+    profile = parsed.profile or configured().name
+    return up(_home(parsed), profile=profile, port=parsed.port, metrics_port=parsed.metrics_port)
 
 
 def _jobs(parsed: argparse.Namespace) -> int:

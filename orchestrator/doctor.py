@@ -15,7 +15,7 @@ import services
 from orchestrator.machine import Machine, probe
 from orchestrator.weights_cli import add_home, weights_home
 from services.catalogue.entries import ENTRIES
-from services.catalogue.profiles import (
+from services.catalogue.models import (
     COMPACT_FILES,
     COMPACT_MEMORY,
     COMPACT_PACKAGES,

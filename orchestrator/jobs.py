@@ -55,6 +55,7 @@ class Jobs:
         queue: Queue,
         metrics: Metrics,
         max_upload_bytes: int,
+        profile: str,
     ) -> None:
         self._database = database
         self._bell = bell
@@ -62,6 +63,7 @@ class Jobs:
         self._queue = queue
         self._metrics = metrics
         self._max_upload_bytes = max_upload_bytes
+        self._profile = profile
 
     async def upload(self, chunks: AsyncIterator[bytes], *, filename: str) -> tuple[File, int]:
         """Store a file; returns it and its size.
@@ -103,7 +105,8 @@ class Jobs:
         """
         if len(request_id) > _MAX_REQUEST_ID:
             raise BadInput(f"request_id is longer than {_MAX_REQUEST_ID} characters; shorten it.", field="request_id")
-        checked = from_dict(spec)
+        asked = from_dict(spec)
+        checked = replace(asked, options=asked.options.settled(self._profile))
         for path, file in _uploads(checked):
             await self._require_upload(path, file)
         job, created = await asyncio.to_thread(self._database.create, checked, request_id=request_id)

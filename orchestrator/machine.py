@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import triton_runtime
-from services.catalogue.profiles import DISTRIBUTIONS
+from services.catalogue.models import DISTRIBUTIONS
 from services.errors import OmnimatteError
 
 _SECONDS = 60

@@ -12,14 +12,16 @@ Must not know: how nodes are run, and anything about pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orchestrator.spec import JobSpec, Object, Options
+from orchestrator.options import MAX_RUNS, TIERS, Options
+from orchestrator.spec import JobSpec, Object
+from services.profiles import COMPACT, MODELS, find
 from services.stage import Request
 
-# Casper's steps and the working resolution where the job does not choose: (steps, long side).
-_PROFILE_DEFAULTS = {"compact": (1, 640), "production": (50, 1024)}
+# Runs that one request to a published Casper makes: they share the encoded clip, and weights that travel to the GPU.
+_TOGETHER = MAX_RUNS
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,10 @@ class Upload:
 
 @dataclass(frozen=True)
 class Output:
-    """An input that the node `node` makes."""
+    """An input that the node `node` makes, or the part `part` of what it makes."""
 
     node: str
+    part: str = ""
 
 
 Ref = Upload | Output
@@ -62,40 +65,49 @@ class Node:
 
     def request(self, outputs: Mapping[str, str]) -> Request:
         """The stage request, given the address of every node in `needs`."""
-        inputs = {
-            name: ref.address if isinstance(ref, Upload) else outputs[ref.node] for name, ref in self.inputs.items()
-        }
+        inputs = {name: _address(ref, outputs) for name, ref in self.inputs.items()}
         return Request(stage=self.stage, params=self.params, inputs=inputs, subject=self.id)
+
+
+def _address(ref: Ref, outputs: Mapping[str, str]) -> str:
+    if isinstance(ref, Upload):
+        return ref.address
+    return f"{outputs[ref.node]}/{ref.part}" if ref.part else outputs[ref.node]
 
 
 def plan(spec: JobSpec) -> tuple[Node, ...]:
     """The job's nodes, each after the nodes that it needs; the last one makes the deliverables."""
+    spec = replace(spec, options=spec.options.settled(COMPACT))
     sources = _sources(spec)
     tracks = _tracks(spec)
-    layers = [item for item in spec.objects if item.layer]
+    layers = [item.label for item in spec.objects if item.layer]
     alone = len(spec.objects) == 1
     keeps: dict[str, list[str]] = {"background": []}
     if not alone:
-        keeps |= {item.label: [item.label] for item in layers}
+        keeps |= {label: [label] for label in layers}
+    removed = _removed(spec, keeps, tracks)
+    made = {name: Output(node.id, name) for node in removed for name in node.params["runs"]}
+    wholes = [] if alone or spec.options.model("sam2") == COMPACT else layers
     return (
         *sources,
         _plate(spec, tracks),
-        *(_casper(spec, name, keep, tracks) for name, keep in keeps.items()),
+        *removed,
         _depth(spec, tracks),
-        *(_ssr(spec, name, keep, tracks) for name, keep in keeps.items()),
-        *(_omnimatte(spec, item.label, tracks, alone=alone) for item in layers),
-        _finish(spec, [item.label for item in layers], tracks),
+        *(_ssr(spec, name, keep, made[name], tracks) for name, keep in keeps.items()),
+        *(_whole(spec, label, tracks) for label in wholes),
+        *(_omnimatte(spec, label, made, tracks, whole=label in wholes) for label in layers),
+        _finish(spec, layers, tracks),
     )
 
 
 def steps_of(options: Options) -> int:
-    """Casper's denoising steps: the job's choice, or its profile's."""
-    return options.steps or _PROFILE_DEFAULTS[options.profile][0]
+    """Casper's denoising steps as the job or compact Casper has it; 0: what the published one's tier has."""
+    return options.steps or (1 if options.model("casper") == COMPACT else 0)
 
 
 def long_side_of(options: Options) -> int:
     """The most pixels along a layer's longer side: the job's choice, or its profile's."""
-    return options.long_side or _PROFILE_DEFAULTS[options.profile][1]
+    return options.long_side or find(options.profile).long_side
 
 
 _VIDEO = Output("ingest")
@@ -118,7 +130,8 @@ def _sources(spec: JobSpec) -> list[Node]:
     prompted = _prompted(spec)
     if prompted:
         prompts = [_prompt(item.label, prompt) for item in prompted for prompt in item.prompts]
-        params = {"prompts": prompts, "labels": [item.label for item in prompted]}
+        labels = [item.label for item in prompted]
+        params = {"prompts": prompts, "labels": labels, "model": spec.options.model("sam2")}
         nodes.append(Node("sam2", "sam2", params, {"video": _VIDEO}))
     return nodes
 
@@ -153,30 +166,47 @@ def _plate(spec: JobSpec, tracks: _Tracks) -> Node:
     return Node("plate", "plate", params, {"video": _VIDEO, **tracks.inputs})
 
 
-def _casper(spec: JobSpec, name: str, keep: list[str], tracks: _Tracks) -> Node:
+def _removed(spec: JobSpec, keeps: Mapping[str, list[str]], tracks: _Tracks) -> list[Node]:
+    """Casper's runs, several in one request where they share work."""
+    alone = 1 if spec.options.model("casper") == COMPACT else _TOGETHER
+    size = spec.options.casper.runs_together or alone
+    names = list(keeps)
+    groups = [names[i : i + size] for i in range(0, len(names), size)]
+    return [_casper(spec, {name: keeps[name] for name in group}, tracks) for group in groups]
+
+
+def _casper(spec: JobSpec, runs: Mapping[str, list[str]], tracks: _Tracks) -> Node:
     # All runs of a job start from the same noise: what the runs agree on must not differ by chance (section 3.2).
     params = {
         "objects": tracks.objects,
-        "keep": keep,
+        "runs": dict(runs),
         "seed": spec.options.seed,
-        "steps": steps_of(spec.options),
-        "profile": spec.options.profile,
+        "model": spec.options.model("casper"),
+        **_sampling(spec.options),
     }
     inputs = {"video": _VIDEO, "plate": _PLATE, **tracks.inputs, **_preserved(spec)}
-    return Node(f"casper/{name}", "casper", params, inputs)
+    return Node(f"casper/{'+'.join(runs)}", "casper", params, inputs)
 
 
-def _ssr(spec: JobSpec, name: str, keep: list[str], tracks: _Tracks) -> Node:
+def _sampling(options: Options) -> dict[str, Any]:
+    """What the model is told beyond the runs: the compact Casper has steps, the published ones more choices."""
+    if options.model("casper") == COMPACT:
+        return {"steps": steps_of(options)}
+    casper = options.casper
+    chosen = {"steps": options.steps, "prompt": casper.prompt, "size": casper.size, "context": casper.image_context}
+    return {"tier": casper.tier or TIERS[0]} | {name: value for name, value in chosen.items() if value}
+
+
+def _ssr(spec: JobSpec, name: str, keep: list[str], casper: Output, tracks: _Tracks) -> Node:
     params = {
         "objects": tracks.objects,
         "keep": keep,
         "long_side": long_side_of(spec.options),
-        "profile": spec.options.profile,
     }
     inputs = {
         "video": _VIDEO,
         "plate": _PLATE,
-        "casper": Output(f"casper/{name}"),
+        "casper": casper,
         **tracks.inputs,
         **_preserved(spec),
     }
@@ -188,11 +218,17 @@ def _preserved(spec: JobSpec) -> dict[str, Ref]:
 
 
 def _depth(spec: JobSpec, tracks: _Tracks) -> Node:
-    params = {"objects": tracks.objects, "profile": spec.options.profile}
+    params = {"objects": tracks.objects, "model": spec.options.model("depth")}
     return Node("depth", "depth", params, {"video": _VIDEO, **tracks.inputs})
 
 
-def _omnimatte(spec: JobSpec, label: str, tracks: _Tracks, *, alone: bool) -> Node:
+def _whole(spec: JobSpec, label: str, tracks: _Tracks) -> Node:
+    # What others hide of an object can be seen on its solo video (section 4).
+    params = {"objects": tracks.objects, "whole": label, "model": spec.options.model("sam2")}
+    return Node(f"whole/{label}", "sam2", params, {"solo": Output(f"ssr/{label}"), **tracks.inputs})
+
+
+def _omnimatte(spec: JobSpec, label: str, made: Mapping[str, Output], tracks: _Tracks, *, whole: bool) -> Node:
     params = {
         "objects": tracks.objects,
         "label": label,
@@ -201,12 +237,14 @@ def _omnimatte(spec: JobSpec, label: str, tracks: _Tracks, *, alone: bool) -> No
     }
     inputs: dict[str, Ref] = {
         "video": _VIDEO,
-        "background": Output("casper/background"),
+        "background": made["background"],
         "background_ssr": Output("ssr/background"),
         **tracks.inputs,
     }
-    if not alone:
-        inputs |= {"solo": Output(f"casper/{label}"), "solo_ssr": Output(f"ssr/{label}")}
+    if label in made:
+        inputs |= {"solo": made[label], "solo_ssr": Output(f"ssr/{label}")}
+    if whole:
+        inputs["whole"] = Output(f"whole/{label}")
     return Node(f"omnimatte/{label}", "omnimatte", params, inputs)
 
 
@@ -221,7 +259,9 @@ def _finish(spec: JobSpec, layers: list[str], tracks: _Tracks) -> Node:
             "filename": spec.source.filename,
             "spec": spec.digest(),
             "seed": spec.options.seed,
+            "models": {stage: spec.options.model(stage) for stage in MODELS},
             "steps": steps_of(spec.options),
+            "tier": "" if spec.options.model("casper") == COMPACT else spec.options.casper.tier or TIERS[0],
             "schedule": spec.options.schedule,
         },
     }

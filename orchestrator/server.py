@@ -105,6 +105,7 @@ async def serving(
             queue=workflows,
             metrics=metrics,
             max_upload_bytes=settings.max_upload_bytes,
+            profile=settings.profile,
         )
         if not settings.resume:
             await jobs.abandon()

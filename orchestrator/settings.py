@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.errors import BadOption
+from services.profiles import COMPACT
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class Settings:
 
     max_upload_bytes: int = 20 * 10**9
     """Largest file that a client may send, in bytes."""
+
+    profile: str = COMPACT
+    """Profile of the jobs that choose none (services/profiles.py)."""
 
     resume: bool = True
     """Whether jobs that an earlier process left unfinished are taken up; otherwise they end as cancelled."""

@@ -14,17 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from orchestrator.fields import Fields
+from orchestrator.options import Options, parse_options, restored_options
 from services.artifacts import canonical, digest
-from services.errors import BadInput, BadOption, BadPrompt
+from services.errors import BadInput, BadPrompt
 
-FORMATS = ("png", "webm", "prores", "exr")
-PROFILES = ("compact", "production")
-SCHEDULES = ("fast", "draft", "reference")
 MAX_OBJECTS = 8
 MAX_PROMPTS = 64
-MAX_STEPS = 100
-MIN_LONG_SIDE, MAX_LONG_SIDE = 64, 4096
-MAX_SEED = 2**32 - 1
 
 # Names of files and of plan nodes that an object's label must not take.
 RESERVED_LABELS = frozenset({"background", "preserve", "video"})
@@ -74,27 +70,6 @@ class Object:
 
 
 @dataclass(frozen=True)
-class Options:
-    """How the job is done; the defaults are those of the compact profile.
-
-    Attributes:
-        seed: of the noise that all Casper runs of the job share.
-        profile: set of models.
-        formats: what to deliver; sorted, each once.
-        steps: denoising steps of Casper; 0 leaves the choice to the profile.
-        long_side: most pixels along the layers' longer side; 0 leaves the choice to the profile.
-        schedule: how thoroughly the layers are optimised.
-    """
-
-    seed: int = 0
-    profile: str = "compact"
-    formats: tuple[str, ...] = ("png",)
-    steps: int = 0
-    long_side: int = 0
-    schedule: str = "fast"
-
-
-@dataclass(frozen=True)
 class JobSpec:
     """A checked job. Make it with `from_dict`, which is the one way to be sure that it is valid."""
 
@@ -121,7 +96,7 @@ def from_dict(data: Mapping[str, Any]) -> JobSpec:
     Raises:
         BadInput: with `field` naming the place ("objects[1].label") and a message that says what would be right.
     """
-    known = _Fields(data, "", "source", "objects", "preserve", "options")
+    known = Fields(data, "", "source", "objects", "preserve", "options")
     source = _file(known.get("source"), "source")
     if source is None:
         raise BadInput("the job names no source video; upload one and give its digest as source.", field="source")
@@ -133,7 +108,7 @@ def from_dict(data: Mapping[str, Any]) -> JobSpec:
         )
     _check_labels(objects)
     preserve = _file(known.get("preserve"), "preserve")
-    return JobSpec(source=source, objects=objects, preserve=preserve, options=_options(known.get("options") or {}))
+    return JobSpec(source=source, objects=objects, preserve=preserve, options=parse_options(known.get("options") or {}))
 
 
 def restored(data: Mapping[str, Any]) -> JobSpec:
@@ -142,12 +117,11 @@ def restored(data: Mapping[str, Any]) -> JobSpec:
     for item in data["objects"]:
         prompts = tuple(_restored_prompt(prompt) for prompt in item["prompts"])
         objects.append(Object(**{**item, "mask": _restored_file(item["mask"]), "prompts": prompts}))
-    options = {**data["options"], "formats": tuple(data["options"]["formats"])}
     return JobSpec(
         source=File(**data["source"]),
         objects=tuple(objects),
         preserve=_restored_file(data["preserve"]),
-        options=Options(**options),
+        options=restored_options(data["options"]),
     )
 
 
@@ -160,58 +134,10 @@ def _restored_prompt(data: Mapping[str, Any]) -> Prompt:
     return Prompt(**{**data, **places})
 
 
-class _Fields:
-    """The fields of one JSON object, with errors that say where in the spec they are."""
-
-    def __init__(self, data: object, where: str, *names: str) -> None:
-        self.where = where
-        if not isinstance(data, Mapping):
-            raise BadInput(f"{where or 'the job'} must be an object, not {type(data).__name__}.", field=where)
-        unknown = sorted(str(name) for name in set(data) - set(names))
-        if unknown:
-            raise BadInput(
-                f"{where or 'the job'} has an unknown field {unknown[0]!r}; the fields are {', '.join(names)}.",
-                field=self.path(unknown[0]),
-            )
-        self._data = data
-
-    def path(self, name: str) -> str:
-        return f"{self.where}.{name}" if self.where else name
-
-    def get(self, name: str, default: Any = None) -> Any:
-        value = self._data.get(name)
-        return default if value is None else value
-
-    def items(self, name: str) -> Sequence[Any]:
-        value = self.get(name, ())
-        if not isinstance(value, list | tuple):
-            raise BadInput(f"{self.path(name)} must be a list.", field=self.path(name))
-        return value
-
-    def flag(self, name: str, default: bool) -> bool:
-        value = self.get(name, default)
-        if not isinstance(value, bool):
-            raise BadInput(f"{self.path(name)} must be true or false, not {value!r}.", field=self.path(name))
-        return value
-
-    def integer(self, name: str, default: int, low: int, high: int, *, or_zero: bool = False) -> int:
-        value = self.get(name, default)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if whole and (low <= value <= high or (or_zero and value == 0)):
-            return int(value)
-        raise BadOption(f"{name} is {value!r}; give a whole number from {low} to {high}.", field=self.path(name))
-
-    def choice(self, name: str, default: str, values: Sequence[str]) -> str:
-        value = self.get(name, default)
-        if value not in values:
-            raise BadOption(f"{name} is {value!r}; choose one of {', '.join(values)}.", field=self.path(name))
-        return str(value)
-
-
 def _file(data: object, where: str) -> File | None:
     if data is None:
         return None
-    known = _Fields(data, where, "digest", "filename")
+    known = Fields(data, where, "digest", "filename")
     value = known.get("digest", "")
     if not isinstance(value, str) or not _DIGEST.fullmatch(value):
         raise BadInput(
@@ -224,7 +150,7 @@ def _file(data: object, where: str) -> File | None:
 
 
 def _object(data: object, where: str) -> Object:
-    known = _Fields(data, where, "label", "mask", "prompts", "layer")
+    known = Fields(data, where, "label", "mask", "prompts", "layer")
     label = check_label(known.get("label", ""), field=f"{where}.label")
     mask = _file(known.get("mask"), f"{where}.mask")
     prompts = tuple(_prompt(item, f"{where}.prompts[{i}]") for i, item in enumerate(known.items("prompts")))
@@ -270,7 +196,7 @@ def _check_labels(objects: Sequence[Object]) -> None:
 
 
 def _prompt(data: object, where: str) -> Prompt:
-    known = _Fields(data, where, "frame", "box", "point", "positive")
+    known = Fields(data, where, "frame", "box", "point", "positive")
     frame = known.get("frame", 0)
     if not isinstance(frame, int) or isinstance(frame, bool) or frame < 0:
         raise BadPrompt(f"{where}: the frame is {frame!r}; frames count from 0.", field=f"{where}.frame")
@@ -292,7 +218,7 @@ def _prompt(data: object, where: str) -> Prompt:
     return Prompt(frame=frame, point=(point[0], point[1]), positive=positive)
 
 
-def _numbers(known: _Fields, name: str, count: int) -> tuple[float, ...] | None:
+def _numbers(known: Fields, name: str, count: int) -> tuple[float, ...] | None:
     values = known.items(name)
     if not values:
         return None
@@ -304,21 +230,3 @@ def _numbers(known: _Fields, name: str, count: int) -> tuple[float, ...] | None:
             f"{known.path(name)} {list(values)} is outside the frame; pixels count from 0.", field=known.path(name)
         )
     return tuple(float(v) for v in values)
-
-
-def _options(data: object) -> Options:
-    known = _Fields(data, "options", "seed", "profile", "formats", "steps", "long_side", "schedule")
-    formats = known.items("formats") or Options.formats
-    for value in formats:
-        if value not in FORMATS:
-            raise BadOption(
-                f"the format {value!r} is unknown; choose from {', '.join(FORMATS)}.", field="options.formats"
-            )
-    return Options(
-        seed=known.integer("seed", Options.seed, 0, MAX_SEED),
-        profile=known.choice("profile", Options.profile, PROFILES),
-        formats=tuple(sorted(set(formats))),
-        steps=known.integer("steps", Options.steps, 1, MAX_STEPS, or_zero=True),
-        long_side=known.integer("long_side", Options.long_side, MIN_LONG_SIDE, MAX_LONG_SIDE, or_zero=True),
-        schedule=known.choice("schedule", Options.schedule, SCHEDULES),
-    )

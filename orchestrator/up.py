@@ -16,20 +16,20 @@ from orchestrator.embedded import embedded_stack
 from orchestrator.settings import Home
 
 
-def up(home: Home, *, port: int, metrics_port: int) -> int:
+def up(home: Home, *, profile: str, port: int, metrics_port: int) -> int:
     """Run the stack until SIGINT or SIGTERM; returns 0. Raises Unavailable when Triton dies."""
     with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
-        asyncio.run(_up(home, port=port, metrics_port=metrics_port))
+        asyncio.run(_up(home, profile=profile, port=port, metrics_port=metrics_port))
     return 0
 
 
-async def _up(home: Home, *, port: int, metrics_port: int) -> None:
+async def _up(home: Home, *, profile: str, port: int, metrics_port: int) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
     _say(f"starting the stack in {home.path}; this takes some seconds")
-    async with embedded_stack(home, port=port, metrics_port=metrics_port) as stack:
+    async with embedded_stack(home, profile=profile, port=port, metrics_port=metrics_port) as stack:
         _say(f"ready: gRPC API on {stack.server.address}, metrics on {stack.server.metrics_url}; Ctrl-C stops it")
         error = await stack.dead
         _say("the stack is broken and stops; running jobs have ended with this error, queued ones wait")

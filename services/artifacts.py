@@ -10,6 +10,9 @@ is never computed twice. A folder and an S3-compatible bucket go through the sam
     <root>/<aa>/<address>/<attempt>/<file>
     <root>/<aa>/<address>/checkpoint                 only while it is being made
 
+One artifact may hold several results of a kind as parts: `<address>/<part>` in place of an address means the arrays
+below `<part>/`.
+
 Must not know: what a stage does, or how it was reached. Importable without numpy and zarr by the control plane.
 """
 
@@ -27,7 +30,7 @@ from typing import Any
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from services.errors import NotFound
+from services.errors import BadOption, NotFound
 
 # A zarr.Array. Its own annotations say that an index gives "an array or a scalar or bytes", which helps nobody.
 ZarrArray = Any
@@ -72,14 +75,16 @@ def digest(value: object) -> str:
 
 
 class Artifact:
-    """A finished artifact, for reading."""
+    """A finished artifact, or the part `part` of it, for reading."""
 
-    def __init__(self, store: Store, manifest: Manifest) -> None:
+    def __init__(self, store: Store, manifest: Manifest, part: str = "") -> None:
         self._store = store
+        self._part = part
         self.manifest = manifest
 
     @property
     def address(self) -> str:
+        """Of the whole artifact."""
         return self.manifest.address
 
     @property
@@ -91,8 +96,12 @@ class Artifact:
         return self._store.get(self.manifest.request["inputs"][name])
 
     def array(self, name: str) -> ZarrArray:
-        """The Zarr array `name`, read-only, `[T, ...]` chunked along time."""
-        return self._store.open_array(f"{self.manifest.root}/{name}")
+        """The Zarr array `name`, read-only, `[T, ...]` chunked along time. Raises NotFound for a part without it."""
+        path = f"{self._part}/{name}" if self._part else name
+        try:
+            return self._store.open_array(f"{self.manifest.root}/{path}")
+        except FileNotFoundError as error:
+            raise NotFound(f"artifact {self.address[:12]} has no array {path!r}; its maker wrote other ones.") from error
 
     def chunks(self, name: str, *, start: int = 0) -> Iterator[bytes]:
         """The bytes of file `name` from offset `start`, in pieces of about 1 MiB. Raises NotFound."""
@@ -124,11 +133,11 @@ class Draft:
         Write whole chunks (see `array.chunks[0]`): a part of one is read back, changed and written again. `T` may be
         corrected afterwards with `array.resize`.
         """
-        return self._store.create_array(f"{self.root}/{name}", shape=shape, dtype=dtype, chunk=chunk)
+        return self._store.create_array(f"{self.root}/{_relative(name)}", shape=shape, dtype=dtype, chunk=chunk)
 
     def put(self, name: str, data: bytes | Path | Iterable[bytes]) -> int:
         """Write the file `name` (a relative path with forward slashes); returns its size in bytes."""
-        path = f"{self.root}/{name}"
+        path = f"{self.root}/{_relative(name)}"
         self._files[name] = self._store.put(path, data)
         return self._files[name]
 
@@ -191,11 +200,12 @@ class Store:
         return None if raw is None else Artifact(self, Manifest(**json.loads(raw)))
 
     def get(self, address: str) -> Artifact:
-        """The finished artifact at `address`. Raises NotFound."""
-        found = self.find(address)
+        """The finished artifact at `address`, or its part at `<address>/<part>`. Raises NotFound."""
+        whole, _, part = address.partition("/")
+        found = self.find(whole)
         if found is None:
-            raise NotFound(f"there is no artifact {address[:12]} in the store; it was never made, or was removed.")
-        return found
+            raise NotFound(f"there is no artifact {whole[:12]} in the store; it was never made, or was removed.")
+        return Artifact(self, found.manifest, _relative(part)) if part else found
 
     def draft(self, address: str, *, stage: str) -> Draft:
         """Begin the artifact `address`."""
@@ -295,6 +305,13 @@ class Store:
         from zarr.storage import ObjectStore as ZarrStore
 
         return zarr.open_array(ZarrStore(_backend(f"{self.url}/{path}"), read_only=True), mode="r")
+
+
+def _relative(name: str) -> str:
+    """`name` if it stays below the folder that it is in. Raises BadOption."""
+    if not all(part.strip(".") for part in name.split("/")):
+        raise BadOption(f"{name!r} is no name of an array or a file: it leads out of its artifact.")
+    return name
 
 
 def _backend(url: str) -> ObjectStore:

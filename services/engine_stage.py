@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from services.engines import Engine
-from services.stage import Stage
+from services.stage import Params, Stage
 from services.weights import file_digest
 
 
@@ -19,10 +19,10 @@ class EngineStage(Stage):
         self._warm_up = warm_up
         self._engine: Engine | None = None
 
-    def weights(self) -> str:
+    def weights(self, params: Params) -> str:
         return file_digest(self._path)
 
-    def load(self) -> None:
+    def load(self, params: Params) -> None:
         if self._engine is None:
             self._engine = Engine(self._path)
             self._engine(np.zeros(self._warm_up, np.float32))

@@ -151,12 +151,12 @@ class Stage(ABC):
     name: ClassVar[str]
     version: ClassVar[int]
 
-    def weights(self) -> str:
-        """Digest of the weights in use; "" for a stage that has none."""
+    def weights(self, params: Params) -> str:
+        """Digest of the weights that a request with `params` uses; "" for a stage that has none."""
         return ""
 
-    def load(self) -> None:
-        """Load the weights and warm up, once per process, before the first request."""
+    def load(self, params: Params) -> None:
+        """Load those weights and warm up; called before every `run`, and cheap from the second time on."""
 
     @abstractmethod
     def run(self, work: Work) -> Params:
@@ -174,7 +174,7 @@ def _provenance(stage: Stage, request: Request) -> dict[str, Any]:
         "version": stage.version,
         "params": dict(request.params),
         "inputs": dict(request.inputs),
-        "weights": stage.weights(),
+        "weights": stage.weights(request.params),
     }
 
 
@@ -209,7 +209,7 @@ def execute(
             return Result(address=address, meta=found.meta, seconds=found.manifest.seconds, cached=True)
         check()
         inputs = {name: store.get(where) for name, where in request.inputs.items()}
-        stage.load()
+        stage.load(request.params)
         started = time.monotonic()
         draft, checkpoint = store.draft(address, stage=stage.name), store.checkpoint(address)
         try:

@@ -5,6 +5,7 @@ Must not know: what any of it is for. Values are not checked here; orchestrator/
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from orchestrator.api import omnimatte_pb2 as pb
@@ -20,7 +21,14 @@ def spec_to_dict(spec: pb.JobSpec) -> dict[str, Any]:
         data["preserve"] = _file_to_dict(spec.preserve)
     if spec.HasField("options"):
         given = {descriptor.name: value for descriptor, value in spec.options.ListFields()}
-        data["options"] = given | ({"formats": list(given["formats"])} if "formats" in given else {})
+        plain: dict[str, Any] = {}
+        if "formats" in given:
+            plain["formats"] = list(given["formats"])
+        if "models" in given:
+            plain["models"] = dict(given["models"])
+        if "casper" in given:
+            plain["casper"] = {descriptor.name: value for descriptor, value in spec.options.casper.ListFields()}
+        data["options"] = given | plain
     return data
 
 
@@ -72,6 +80,8 @@ def spec_to_message(spec: JobSpec) -> pb.JobSpec:
             steps=options.steps,
             long_side=options.long_side,
             schedule=options.schedule,
+            models=options.models,
+            casper=pb.CasperOptions(**asdict(options.casper)),
         )
     )
     return message

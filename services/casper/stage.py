@@ -1,92 +1,34 @@
-"""The `casper` stage, compact profile: remove objects and their effects from a clip (paper section 3.2)."""
+"""The `casper` stage: remove objects and their effects from a clip (paper section 3.2)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-import torch
-from safetensors.torch import load_file
-
-from services import base_clip, geometry, tracks
-from services.casper import sampler
-from services.casper.conditions import Conditions
-from services.casper.network import CONDITION_CHANNELS, CompactCasper
-from services.errors import BadOption
-from services.stage import Params, Stage, Work
-from services.weights import file_digest
-
-WEIGHTS = Path(__file__).with_name("compact.safetensors")
-_MAX_STEPS = 256
+from services.casper.compact import WEIGHTS, CompactModel
+from services.model_stage import Model, ModelStage
+from services.profiles import COMPACT, MODELS
 
 
-class Casper(Stage):
-    """Video + trimask + plate -> the video without the objects (and their effects) that are not in `keep`."""
+def _published(name: str) -> Model:
+    from services.casper.published import PublishedModel
+
+    return PublishedModel(name)
+
+
+PUBLISHED: Mapping[str, Callable[[], Model]] = {
+    name: partial(_published, name) for name in MODELS["casper"] if name != COMPACT
+}
+
+
+class Casper(ModelStage):
+    """Video + objects -> for each run, the video without the objects (and their effects) that it does not keep."""
 
     name: ClassVar[str] = "casper"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
-    def __init__(self, weights: Path = WEIGHTS) -> None:
-        self._path = weights
-        self._network: CompactCasper | None = None
-
-    def weights(self) -> str:
-        return file_digest(self._path)
-
-    def load(self) -> None:
-        if self._network is not None:
-            return
-        self._network = network = load_network(self._path)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            network(torch.zeros(1, 3, 2, 32, 32), torch.zeros(1, CONDITION_CHANNELS, 2, 32, 32), torch.ones(1))
-
-    def run(self, work: Work) -> Params:
-        assert self._network is not None
-        sampling = _sampling(work.params)
-        objects = tracks.parse(work.params["objects"])
-        labels = [track.label for track in objects]
-        keep = [labels.index(label) for label in work.params["keep"]]
-        source = work.inputs["video"].array("frames")
-        height, width = geometry.base_size(source.shape[1], source.shape[2])
-        clip = base_clip.load(work.inputs, objects, height=height, width=width, check=work.check)
-        told = Conditions(clip, work.inputs["plate"], keep=keep)
-
-        out = work.draft.array("frames", shape=(*clip.shape, 3), dtype="float16", chunk=sampling.window)
-        for first, part in sampler.sample(
-            self._network,
-            told,
-            shape=clip.shape,
-            sampling=sampling,
-            on_window=partial(_report, work, "denoising"),
-        ):
-            out[first : first + len(part)] = part.astype(np.float16)
-        return {
-            "frames": clip.shape[0],
-            "height": height,
-            "width": width,
-            "window": sampling.window,
-            "overlap": sampling.overlap,
-        }
-
-
-def load_network(path: Path) -> CompactCasper:
-    """Compact Casper with the weights at `path`, ready to run."""
-    network = CompactCasper()
-    network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _report(work: Work, note: str, done: int, total: int) -> None:
-    work.check()
-    work.progress(done, total, note)
-
-
-def _sampling(params: Params) -> sampler.Sampling:
-    steps = int(params.get("steps", 1))
-    if not 1 <= steps <= _MAX_STEPS:
-        raise BadOption(f"{steps} denoising steps are not possible; choose 1 to {_MAX_STEPS}.", field="steps")
-    if params.get("profile", "compact") != "compact":
-        raise BadOption(f"casper has no profile {params['profile']!r}; use 'compact'.", field="profile")
-    return sampler.Sampling(steps=steps, seed=int(params.get("seed", 0)))
+    def __init__(self, compact: Path = WEIGHTS, *, published: Mapping[str, Callable[[], Model]] = PUBLISHED) -> None:
+        """compact: the weights of the compact model; those of the others are found in the weights folder."""
+        super().__init__({COMPACT: partial(CompactModel, compact), **published})

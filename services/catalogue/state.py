@@ -1,10 +1,11 @@
-"""Which weights are on this machine, told from sizes and records alone, so that asking costs nothing.
+"""Which weights are on this machine, told from sizes and records alone, so that asking costs little.
 
 Must not know: how they got here.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,7 @@ from services.catalogue.entries import find
 from services.catalogue.entry import Entry, WeightFile
 from services.catalogue.home import Seen, WeightsHome
 from services.errors import NotFound
+from services.weights import file_digest
 
 
 class State(StrEnum):
@@ -59,19 +61,43 @@ def look(entry: Entry, home: WeightsHome) -> Found:
 def locate(name: str, home: WeightsHome | None = None) -> Path:
     """The folder with all files of the entry `name`; nothing is fetched, nothing is read.
 
+    Whether the files are what they should be, whoever loads them sees: a published size does not bind people who bring
+    weights of their own training.
+
     Args:
         name: as `omnimatte weights list` shows it.
         home: the folder of all weights; default: see `WeightsHome.default`.
     Raises:
         BadOption: there is no such entry.
-        NotFound: files are missing or incomplete; says which, and the command that gets them.
+        NotFound: files are missing, or known to be wrong; says which, and the command that gets them.
     """
     entry = find(name)
-    found = look(entry, home or WeightsHome.default())
-    if not found.usable:
-        what = "are not" if found.state == State.MISSING else f"are incomplete ({found.lacking[0]})"
-        raise NotFound(f"the weights {name!r} {what} in {found.folder}; {entry.remedy}.")
-    return found.folder
+    home = home or WeightsHome.default()
+    seen, folder = home.seen(entry), home.folder(entry)
+    for file in entry.files:
+        if not home.place(entry, file).is_file():
+            raise NotFound(f"the weights {name!r} are not all in {folder} ({file.path} is missing); {entry.remedy}.")
+        if file.path in seen and seen[file.path].wrong:
+            raise NotFound(f"the weights {name!r} in {folder} are damaged ({file.path}); {entry.remedy}.")
+    return folder
+
+
+def digest_of(name: str, home: WeightsHome | None = None) -> str:
+    """SHA-256 over the paths and contents of the entry's files, 64 hex digits. Raises as `locate` does.
+
+    What was recorded when a file was checked counts as long as its size is the same: nobody wants to hash 10 GB again
+    in every process.
+    """
+    home = home or WeightsHome.default()
+    folder = locate(name, home)
+    entry = find(name)
+    seen = home.seen(entry)
+    total = hashlib.sha256(name.encode())
+    for file in entry.files:
+        place, known = folder / file.path, seen.get(file.path)
+        recorded = known is not None and known.size == place.stat().st_size
+        total.update(f" {file.path} {known.sha256 if known and recorded else file_digest(place)}".encode())
+    return total.hexdigest()
 
 
 def _state(file: WeightFile, place: Path, seen: Seen | None) -> State:

@@ -53,6 +53,10 @@ def subject(artifact: Artifact) -> str:
     params = artifact.manifest.request.get("params", {})
     if "kind" in params:
         return " ".join(str(params[key]) for key in ("kind", "label") if params.get(key))
+    if "runs" in params:
+        return ", ".join(params["runs"])
+    if "whole" in params:
+        return f"whole {params['whole']}"
     if "keep" in params:
         return "keep " + ", ".join(params["keep"]) if params["keep"] else "background"
     return str(params.get("label", "")) or "all objects"

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services import frames, tracks
+from services import frames, geometry, tracks
 from services.errors import BadOption, Internal
 from services.omnimatte.completion import completed
 from services.stage import Work
 
 Array = NDArray[np.float32]
+Size = tuple[int, int]
 _PART = 16
 
 
@@ -51,7 +52,9 @@ class Source:
         self._channel = labels.index(label)
         background = work.inputs["background_ssr"].array("frames")
         self.length, self.height, self.width = background.shape[:3]
-        self.base_height, self.base_width = work.inputs["background"].array("frames").shape[1:3]
+        # Casper's own where that is the compact one; a published one works at a higher resolution than the paper's base.
+        native_height, native_width = work.inputs["video"].array("frames").shape[1:3]
+        self.base_height, self.base_width = geometry.base_size(native_height, native_width)
         for name in ("video", "background", "solo", "solo_ssr"):
             if name in work.inputs and work.inputs[name].array("frames").shape[0] != self.length:
                 raise BadOption(
@@ -62,35 +65,37 @@ class Source:
 
     def base(self, start: int, stop: int) -> Views:
         """Frames [start, stop) at base resolution."""
-        return self._views("solo", "background", start, stop)
+        return self._views("solo", "background", self._base, start, stop)
 
     def working(self, start: int, stop: int) -> Views:
         """Frames [start, stop) at working resolution."""
-        return self._views("solo_ssr", "background_ssr", start, stop)
+        return self._views("solo_ssr", "background_ssr", (self.height, self.width), start, stop)
 
-    def _views(self, solo: str, background: str, start: int, stop: int) -> Views:
-        views = self._given(solo, background, start, stop)
+    @property
+    def _base(self) -> Size:
+        return self.base_height, self.base_width
+
+    def _views(self, solo: str, background: str, size: Size, start: int, stop: int) -> Views:
+        views = self._given(solo, background, size, start, stop)
         if self._lacking is None:
             return views
-        height, width = views.own.shape[1:]
-        lacking = frames.resized(self._lacking[start:stop].astype(np.float32)[..., None], height, width)[..., 0]
+        lacking = frames.resized(self._lacking[start:stop].astype(np.float32)[..., None], *size)[..., 0]
         return replace(views, own=np.maximum(views.own, lacking))
 
-    def _given(self, solo: str, background: str, start: int, stop: int) -> Views:
+    def _given(self, solo: str, background: str, size: Size, start: int, stop: int) -> Views:
         """The frames with the mask as it was given."""
-        behind = frames.to_float(self._read(background, start, stop))
-        height, width = behind.shape[1:3]
+        behind = frames.resized(frames.to_float(self._read(background, start, stop)), *size)
         if solo in self._inputs:
-            front = self._read(solo, start, stop)
+            front = frames.resized(frames.to_float(self._read(solo, start, stop)), *size)
         else:
             # A single object's solo video is the input. Its base frames are made from 8 bit, as those of Casper are:
             # rounding must not look like a difference.
             front = self._read("video", start, stop)
-            front = frames.resized(frames.to_bytes(front) if solo == "solo" else front, height, width)
+            front = frames.resized(frames.to_bytes(front) if solo == "solo" else front, *size)
         masks = tracks.read(self._tracks, self._inputs, start=start, stop=stop)
         others = np.delete(masks, self._channel, axis=-1)
         union = others.max(-1) if others.shape[-1] else np.zeros_like(masks[..., 0])
-        coverage = frames.to_float(frames.resized(np.stack([masks[..., self._channel], union], -1), height, width))
+        coverage = frames.to_float(frames.resized(np.stack([masks[..., self._channel], union], -1), *size))
         return Views(
             solo=np.clip(frames.to_float(front), 0, 1),
             background=np.clip(behind, 0, 1),
@@ -105,12 +110,25 @@ class Source:
         """
         if "solo" not in self._inputs:
             return None
-        lacking = np.empty((self.length, self.base_height, self.base_width), np.float16)
+        if "whole" in self._inputs:
+            return self._segmented_parts()
+        lacking = np.empty((self.length, *self._base), np.float16)
         for start in range(0, self.length, _PART):
-            views = self._given("solo", "background", start, min(start + _PART, self.length))
+            views = self._given("solo", "background", self._base, start, min(start + _PART, self.length))
             parts = zip(views.solo, views.background, views.own, views.others, strict=True)
             for t, (solo, background, own, others) in enumerate(parts, start):
                 lacking[t] = completed(solo, background, own, others) - own
+        return lacking
+
+    def _segmented_parts(self) -> NDArray[np.float16]:
+        """The same where the object was segmented anew on its solo video."""
+        lacking = np.empty((self.length, *self._base), np.float16)
+        for start in range(0, self.length, _PART):
+            stop = min(start + _PART, self.length)
+            own = self._given("solo", "background", self._base, start, stop).own
+            whole = np.asarray(self._inputs["whole"].array("masks")[start:stop])
+            coverage = frames.to_float(frames.resized(whole, *self._base))[..., 0]
+            lacking[start:stop] = np.maximum(coverage, own) - own
         return lacking
 
     def _read(self, name: str, start: int, stop: int) -> NDArray[Any]:

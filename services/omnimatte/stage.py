@@ -49,10 +49,10 @@ class Omnimatte(Stage):
         self._schedules, self._path = schedules, weights
         self._start: AlphaUNet | None = None
 
-    def weights(self) -> str:
+    def weights(self, params: Params) -> str:
         return file_digest(self._path) if self._path else ""
 
-    def load(self) -> None:
+    def load(self, params: Params) -> None:
         if self._start is None:
             # The first optimiser of a process imports the compiler behind it: three seconds, better spent here.
             torch.optim.Adam([torch.zeros(1, requires_grad=True)])

@@ -1,4 +1,4 @@
-"""The `ssr` stage, compact profile: Casper's result at working resolution, guided by the original frames.
+"""The `ssr` stage: Casper's result at working resolution, guided by the original frames.
 
 Paper section 3.1 and appendices A and D: the base model is followed by spatial super-resolution. Here the original
 frames guide it: what Casper left alone is taken from them, what it changed keeps only the detail that belongs to the
@@ -43,7 +43,7 @@ class Ssr(EngineStage):
         """
         source = work.inputs["video"].array("frames")
         total, native_height, native_width = source.shape[:3]
-        height, width = geometry.working_size(native_height, native_width, long_side=_checked_long_side(work.params))
+        height, width = geometry.working_size(native_height, native_width, long_side=geometry.long_side_of(work.params))
         if work.inputs["plate"].array("frames").shape != (total, height, width, 3):
             raise BadOption("the plate has another size; run the plate stage on this clip with the same long side.")
         if work.inputs["casper"].array("frames").shape[0] != total:
@@ -112,7 +112,3 @@ def _channels(labels: list[str], keep: list[str]) -> list[int]:
     return [labels.index(label) for label in keep]
 
 
-def _checked_long_side(params: Params) -> int:
-    if params.get("profile", "compact") != "compact":
-        raise BadOption(f"ssr has no profile {params['profile']!r}; use 'compact'.", field="profile")
-    return geometry.long_side_of(params)

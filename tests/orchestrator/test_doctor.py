@@ -14,7 +14,7 @@ from orchestrator import cli, doctor
 from orchestrator.machine import Gpu, Machine, probe
 from services.catalogue.entries import ENTRIES
 from services.catalogue.home import WeightsHome
-from services.catalogue.profiles import COMPACT_FILES, DISTRIBUTIONS
+from services.catalogue.models import COMPACT_FILES, DISTRIBUTIONS
 from services.catalogue.state import Found, State
 
 ROOT = Path(__file__).resolve().parents[2]

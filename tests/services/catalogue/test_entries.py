@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,9 @@ import pytest
 
 from services.catalogue import document, layouts
 from services.catalogue.entries import ENTRIES, find
-from services.catalogue.home import WeightsHome
-from services.catalogue.profiles import DISTRIBUTIONS, PROFILES
-from services.catalogue.state import locate
+from services.catalogue.home import Seen, WeightsHome
+from services.catalogue.models import DISTRIBUTIONS, STAGE_MODELS
+from services.catalogue.state import digest_of, locate
 from services.errors import BadOption, NotFound
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,11 +27,11 @@ WANTED = {
 def test_every_entry_is_there_once_and_serves_a_profile() -> None:
     names = [entry.name for entry in ENTRIES]
     assert len(set(names)) == len(names) and set(names) >= WANTED
-    served = {name for profile in PROFILES for name in profile.entries}
+    served = {name for model in STAGE_MODELS for name in model.entries}
     assert served == set(names)
-    titles = {profile.title for profile in PROFILES}
+    titles = {model.title for model in STAGE_MODELS}
     assert all(entry.serves in titles for entry in ENTRIES)
-    assert all(package in DISTRIBUTIONS for profile in PROFILES for package in profile.packages)
+    assert all(package in DISTRIBUTIONS for model in STAGE_MODELS for package in model.packages)
 
 
 def test_every_licence_says_whether_a_service_may_use_it_and_why() -> None:
@@ -53,7 +54,7 @@ def test_a_misspelt_name_gets_a_guess() -> None:
 
 def test_missing_weights_come_with_the_command_that_gets_them(tmp_path: Path) -> None:
     home = WeightsHome(tmp_path)
-    with pytest.raises(NotFound, match=r"are not in .*`omnimatte weights pull edgetam`"):
+    with pytest.raises(NotFound, match=r"edgetam\.pt is missing\); .*`omnimatte weights pull edgetam`"):
         locate("edgetam", home)
     with pytest.raises(NotFound, match=r"Model Weights.*`omnimatte weights import FILE`"):
         locate("casper-wan-1.3b", home)
@@ -64,13 +65,22 @@ def test_located_weights_are_a_folder(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("OMNIMATTE_WEIGHTS", str(tmp_path))
     entry = find("edgetam")
     (tmp_path / "edgetam").mkdir()
-    with (tmp_path / "edgetam" / "edgetam.pt").open("wb") as file:
-        file.truncate(100)
-    with pytest.raises(NotFound, match=r"are incomplete \(edgetam\.pt\)"):
-        locate("edgetam")
-    with (tmp_path / "edgetam" / "edgetam.pt").open("wb") as file:
-        file.truncate(entry.files[0].about)
+    (tmp_path / "edgetam" / "edgetam.pt").write_bytes(b"of my own training")
     assert locate("edgetam") == tmp_path / "edgetam"
+    WeightsHome(tmp_path).record(entry, entry.files[0], Seen(18, "", "2026-01-01", wrong=True))
+    with pytest.raises(NotFound, match=r"are damaged \(edgetam\.pt\)"):
+        locate("edgetam")
+
+
+def test_the_digest_follows_the_contents_and_trusts_the_record_of_a_check(tmp_path: Path) -> None:
+    home, entry = WeightsHome(tmp_path), find("edgetam")
+    file = home.create(entry, entry.files[0])
+    file.write_bytes(b"weights")
+    plain = digest_of("edgetam", home)
+    home.record(entry, entry.files[0], Seen(7, hashlib.sha256(b"weights").hexdigest(), "2026-01-01"))
+    assert digest_of("edgetam", home) == plain
+    home.record(entry, entry.files[0], Seen(7, "0" * 64, "2026-01-01"))
+    assert digest_of("edgetam", home) != plain, "a recorded digest is not computed again"
 
 
 def test_the_folder_of_the_weights_follows_the_stacks_home(monkeypatch: pytest.MonkeyPatch) -> None:

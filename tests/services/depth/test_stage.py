@@ -104,6 +104,6 @@ def test_progress_is_told_per_frame_and_cancelling_stops(store: Store) -> None:
     assert [p.done for p in told] == [1, 2] and told[0].total == 4
 
 
-def test_another_profile_is_refused(store: Store) -> None:
+def test_another_model_is_refused(store: Store) -> None:
     with pytest.raises(BadOption, match="huge"):
-        execute(Depth(), request_for(store, *make_scene(1, 64, 64), profile="huge"), store)
+        execute(Depth(), request_for(store, *make_scene(1, 64, 64), model="huge"), store)

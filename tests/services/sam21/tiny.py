@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from transformers import (
     EdgeTamVideoConfig,
     EdgeTamVideoMaskDecoderConfig,
@@ -24,6 +25,7 @@ from transformers import (
     Sam2VisionConfig,
 )
 
+from services.catalogue import find
 from services.sam21.repvit import edgetam
 from services.sam21.segmenter import Segmenter
 
@@ -120,4 +122,13 @@ def segmenter(model: Any, precision: torch.dtype = torch.float32) -> Segmenter:
 def saved(model: Any, folder: Path) -> Path:
     """`folder` with the model's weights and configuration."""
     model.save_pretrained(folder)
+    return folder
+
+
+def published(home: Path, name: str = "sam2.1-tiny", model: Any = None) -> Path:
+    """The folder of a tiny model in the place of the published `name` in the weights folder `home`."""
+    folder = home / name
+    (model or sam2_model()).save_pretrained(folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / find(name).files[0].path)
+    (folder / "model.safetensors").unlink()
     return folder

@@ -8,14 +8,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from services.depth.large.checkpoint import cut_off
-from services.depth.large.models import LargeModel
 from services.errors import BadOption
 from tests.services.depth.large import tiny
 
 WRITERS = [tiny.write_single, tiny.write_video, tiny.write_crafter]
 
 
-def weights_of(model: LargeModel) -> list[Path]:
+def weights_of(model: tiny.Written) -> list[Path]:
     return [path for path in model.files if path.suffix != ".json"]
 
 
@@ -48,7 +47,7 @@ def add(tensors: dict[str, torch.Tensor], name: str) -> None:
 @pytest.mark.parametrize(("change", "complaint"), [(drop, "no tensor for"), (grow, "has shape"), (add, "a.stranger")])
 def test_a_wrong_checkpoint_names_the_tensor(
     tmp_path: Path,
-    write: Callable[[Path], LargeModel],
+    write: Callable[[Path], tiny.Written],
     change: Callable[[dict[str, torch.Tensor], str], None],
     complaint: str,
 ) -> None:
@@ -65,7 +64,7 @@ def test_a_wrong_checkpoint_names_the_tensor(
 
 @pytest.mark.parametrize("write", [tiny.write_single, tiny.write_crafter])
 def test_a_truncated_checkpoint_names_the_tensor_that_is_cut_off(
-    tmp_path: Path, write: Callable[[Path], LargeModel]
+    tmp_path: Path, write: Callable[[Path], tiny.Written]
 ) -> None:
     model = write(tmp_path)
     for path in weights_of(model):
@@ -82,7 +81,7 @@ def test_a_truncated_checkpoint_names_the_tensor_that_is_cut_off(
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\xff" * 40, b"no checkpoint at all" * 20])
 @pytest.mark.parametrize("write", [tiny.write_single, tiny.write_video])
-def test_what_is_no_checkpoint_is_refused(tmp_path: Path, write: Callable[[Path], LargeModel], content: bytes) -> None:
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, write: Callable[[Path], tiny.Written], content: bytes) -> None:
     model = write(tmp_path)
     weights_of(model)[0].write_bytes(content)
     with pytest.raises(BadOption, match="copy or download it again"):

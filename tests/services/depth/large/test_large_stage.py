@@ -13,9 +13,12 @@ from services.depth.stage import Depth
 from services.errors import BadOption, Cancelled, Internal, NotFound
 from services.stage import Progress, Request, address_of, execute
 from tests.services.depth.large import tiny
+from tests.services.weights_home import completed
 
-Writer = Callable[[Path], LargeModel]
+Writer = Callable[[Path], tiny.Written]
 WRITERS = [tiny.write_single, tiny.write_video, tiny.write_crafter]
+NAMES = ["depth-anything-v2-small", "video-depth-anything-small", "depthcrafter"]
+MODELS = list(zip(WRITERS, NAMES, strict=True))
 OBJECTS = [{"label": "post", "input": "tracks", "channel": 0}, {"label": "lost", "input": "tracks", "channel": 1}]
 
 
@@ -24,26 +27,32 @@ def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "store"))
 
 
+@pytest.fixture(autouse=True)
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OMNIMATTE_WEIGHTS", str(tmp_path / "weights"))
+    return tmp_path / "weights"
+
+
 def put(store: Store, name: str, array: np.ndarray) -> str:
     draft = store.draft(digest(f"{name}{array.shape}{int(array.sum(dtype=np.int64))}"), stage="test")
     draft.array(name, shape=array.shape, dtype=str(array.dtype))[:] = array
     return draft.commit(request={}, meta={}).address
 
 
-def request_for(store: Store, shape: tuple[int, int, int], profile: str = "production", seed: int = 0) -> Request:
+def request_for(store: Store, shape: tuple[int, int, int], model: str, seed: int = 0) -> Request:
     video = np.random.default_rng(seed).integers(0, 255, (*shape, 3)).astype(np.uint8)
     masks = np.zeros((*shape, 2), np.uint8)
     masks[:, shape[1] // 4 : -shape[1] // 4, shape[2] // 4 : -shape[2] // 4, 0] = 255
     inputs = {"video": put(store, "frames", video), "tracks": put(store, "masks", masks)}
-    return Request("depth", {"objects": OBJECTS, "profile": profile}, inputs)
+    return Request("depth", {"objects": OBJECTS, "model": model}, inputs)
 
 
-@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize(("write", "name"), MODELS)
 @pytest.mark.parametrize("shape", [(1, 41, 33), (9, 64, 96)])
 def test_every_model_gives_depth_at_base_resolution(
-    tmp_path: Path, store: Store, write: Writer, shape: tuple[int, int, int]
+    weights: Path, store: Store, write: Writer, name: str, shape: tuple[int, int, int]
 ) -> None:
-    result = execute(Depth(large=write(tmp_path)), request_for(store, shape), store)
+    result = execute(write(weights).stage(), request_for(store, shape, name), store)
     made = store.get(result.address)
     depth, objects = np.asarray(made.array("depth")[:]), np.asarray(made.array("objects")[:])
     assert depth.shape == (shape[0], result.meta["height"], result.meta["width"]) and depth.dtype == np.float16
@@ -52,12 +61,13 @@ def test_every_model_gives_depth_at_base_resolution(
     assert np.isfinite(objects[:, 0]).all() and np.isnan(objects[:, 1]).all() and objects.dtype == np.float32
 
 
-@pytest.mark.parametrize("write", WRITERS)
-def test_the_same_request_gives_the_same_depth(tmp_path: Path, store: Store, write: Writer) -> None:
+@pytest.mark.parametrize(("write", "name"), MODELS)
+def test_the_same_request_gives_the_same_depth(
+    tmp_path: Path, weights: Path, store: Store, write: Writer, name: str
+) -> None:
     other = Store(str(tmp_path / "other"))
-    stage = Depth(large=write(tmp_path))
-    first = execute(stage, request_for(store, (3, 48, 64)), store)
-    second = execute(Depth(large=write(tmp_path)), request_for(other, (3, 48, 64)), other)
+    first = execute(write(weights).stage(), request_for(store, (3, 48, 64), name), store)
+    second = execute(write(weights).stage(), request_for(other, (3, 48, 64), name), other)
     assert first.address == second.address
     assert np.array_equal(
         store.get(first.address).array("depth")[:],
@@ -65,9 +75,9 @@ def test_the_same_request_gives_the_same_depth(tmp_path: Path, store: Store, wri
     )
 
 
-@pytest.mark.parametrize("write", WRITERS)
-def test_progress_is_told_and_cancelling_leaves_nothing(tmp_path: Path, store: Store, write: Writer) -> None:
-    stage, request = Depth(large=write(tmp_path)), request_for(store, (30, 32, 32))
+@pytest.mark.parametrize(("write", "name"), MODELS)
+def test_progress_is_told_and_cancelling_leaves_nothing(weights: Path, store: Store, write: Writer, name: str) -> None:
+    stage, request = write(weights).stage(), request_for(store, (30, 32, 32), name)
     told: list[Progress] = []
     with pytest.raises(Cancelled):
         execute(stage, request, store, on_progress=told.append, cancelled=lambda: len(told) >= 1)
@@ -75,54 +85,40 @@ def test_progress_is_told_and_cancelling_leaves_nothing(tmp_path: Path, store: S
     assert store.find(address_of(stage, request)) is None
 
 
-def test_the_address_follows_the_weights_of_the_model(tmp_path: Path, store: Store) -> None:
-    request = request_for(store, (1, 32, 32))
-    stages = [
-        Depth(large=None),
-        Depth(large=tiny.write_single(tmp_path / "a")),
-        Depth(large=tiny.write_single(tmp_path / "b", seed=1)),
-        Depth(large=tiny.write_video(tmp_path / "c")),
-    ]
-    assert len({address_of(stage, request) for stage in stages}) == 4
+def test_the_address_follows_model_and_weights(
+    tmp_path: Path, weights: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = tiny.write_single(weights).stage()
+    tiny.write_single(tmp_path / "other", seed=1)
+    request = request_for(store, (1, 32, 32), "depth-anything-v2-small")
+    first = address_of(stage, request)
+    assert address_of(stage, request_for(store, (1, 32, 32), "compact")) != first == address_of(Depth(), request)
+    monkeypatch.setenv("OMNIMATTE_WEIGHTS", str(tmp_path / "other"))
+    assert address_of(stage, request) != first
 
 
-def test_the_setting_chooses_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny.write_single(tmp_path)
-    plain = Depth().weights()
-    monkeypatch.setenv("OMNIMATTE_DEPTH", "depth-anything-v2-small")
-    monkeypatch.setenv("OMNIMATTE_WEIGHTS", str(tmp_path))
-    assert Depth().weights() != plain
-    monkeypatch.setenv("OMNIMATTE_WEIGHTS", str(tmp_path / "empty"))
-    with pytest.raises(NotFound, match="weights pull depth-anything-v2-small"):
-        Depth().weights()
+def test_weights_that_are_not_here_are_named_with_the_command_that_gets_them(store: Store) -> None:
+    for name in NAMES:
+        with pytest.raises(NotFound, match=f"omnimatte weights pull {name}"):
+            execute(Depth(), request_for(store, (1, 32, 32), name), store)
 
 
-def test_the_compact_profile_is_unchanged_beside_a_large_model(tmp_path: Path, store: Store) -> None:
-    request = request_for(store, (2, 48, 64), profile="compact")
-    alone = execute(Depth(), request, store)
-    beside = execute(Depth(large=tiny.write_single(tmp_path)), request, store)
-    assert alone.address != beside.address
-    assert np.array_equal(
-        store.get(alone.address).array("depth")[:],
-        store.get(beside.address).array("depth")[:],
-    )
+def test_an_unknown_model_is_refused(store: Store) -> None:
+    with pytest.raises(BadOption, match=r"no model 'midas'.*depthcrafter"):
+        execute(Depth(), request_for(store, (1, 32, 32), "midas"), store)
 
 
-def test_production_without_a_model_says_which_setting_is_missing(store: Store) -> None:
-    with pytest.raises(BadOption, match="OMNIMATTE_DEPTH"):
-        execute(Depth(), request_for(store, (1, 32, 32)), store)
-
-
-def test_a_model_that_gives_no_numbers_is_an_error(store: Store, tmp_path: Path) -> None:
+def test_a_model_that_gives_no_numbers_is_an_error(store: Store, weights: Path) -> None:
     class Broken:
         whole_range = True
 
         def estimate(self, clip: Clip, *, size: Size, watch: Watch):  # type: ignore[no-untyped-def]
             yield 0, np.full((1, size.height, size.width), np.nan, np.float32)
 
-    model = LargeModel("broken", 1, (), Broken)
+    completed(weights, "depthcrafter")
+    stage = tiny.Written("depthcrafter", weights, (), LargeModel(1, lambda folder: Broken())).stage()
     with pytest.raises(Internal, match="frame 0"):
-        execute(Depth(large=model), request_for(store, (1, 32, 32)), store)
+        execute(stage, request_for(store, (1, 32, 32), "depthcrafter"), store)
 
 
 def test_a_stored_clip_reads_each_chunk_once(store: Store) -> None:

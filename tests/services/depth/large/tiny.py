@@ -1,6 +1,7 @@
 """Tiny models with random weights, stored as the published ones are."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,33 @@ from transformers import (
 
 from services.depth.large import crafter_files, depth_anything, models, video_depth_anything
 from services.depth.large.crafter import Sampling
-from services.depth.large.estimator import Floats, Watch
+from services.depth.large.estimator import DepthEstimator, Floats, Watch
 from services.depth.large.models import LargeModel
 from services.depth.large.video_network import VideoDepthNetwork, Widths
+from services.depth.published import PublishedModel
+from services.depth.stage import Depth
+from tests.services.weights_home import completed
 
 WIDTHS = Widths(width=24, layers=4, heads=2, taps=(1, 2, 3, 4), neck=(8, 8, 32, 32), features=32, last=8, image=56)
 SAMPLING = Sampling(steps=2, window=4, overlap=1, chunk=3, long_side=64)
 QUIET = Watch(check=lambda: None, progress=lambda done, total, kind: None)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A tiny model in the folder `weights / name`; files: those with tensors, and configurations."""
+
+    name: str
+    weights: Path
+    files: tuple[Path, ...]
+    model: LargeModel
+
+    def load(self) -> DepthEstimator:
+        return self.model.load(self.weights / self.name)
+
+    def stage(self) -> Depth:
+        """Finds the weights by OMNIMATTE_WEIGHTS."""
+        return Depth(published={self.name: lambda: PublishedModel(self.name, self.model)})
 
 
 class ArrayClip:
@@ -96,16 +117,17 @@ def single_config() -> DepthAnythingConfig:
     )
 
 
-def write_single(weights: Path, seed: int = 0) -> LargeModel:
+def write_single(weights: Path, seed: int = 0) -> Written:
     config = single_config()
-    folder = weights / models.DEPTH_ANYTHING
+    folder = weights / "depth-anything-v2-small"
     folder.mkdir(parents=True, exist_ok=True)
     network = shaken(DepthAnythingForDepthEstimation(config), seed)
     content = config.to_dict() | {"reassemble_hidden_size": 24}
     (folder / "config.json").write_text(json.dumps(content))
     save_file(old_names(network.state_dict()), folder / "model.safetensors")
-    known = models.large_model(models.DEPTH_ANYTHING, weights)
-    return LargeModel(known.name, 1, known.files, lambda: depth_anything.load(folder, short_side=56))
+    model = LargeModel(1, lambda folder: depth_anything.load(folder, short_side=56))
+    completed(weights, folder.name)
+    return Written(folder.name, weights, (folder / "config.json", folder / "model.safetensors"), model)
 
 
 def published_video(network: VideoDepthNetwork) -> dict[str, Tensor]:
@@ -170,12 +192,12 @@ def _published_temporal(own: dict[str, Tensor], i: int, kind: str) -> dict[str, 
     return result
 
 
-def write_video(weights: Path, seed: int = 0) -> LargeModel:
-    known = models.large_model(models.VIDEO_DEPTH_ANYTHING, weights)
-    file = known.files[0]
+def write_video(weights: Path, seed: int = 0) -> Written:
+    file = weights / "video-depth-anything-small" / models.VIDEO_FILE
     file.parent.mkdir(parents=True, exist_ok=True)
     torch.save(published_video(shaken(VideoDepthNetwork(WIDTHS), seed)), file)
-    return LargeModel(known.name, 1, known.files, lambda: video_depth_anything.load(file, WIDTHS, short_side=56))
+    model = LargeModel(1, lambda folder: video_depth_anything.load(folder / models.VIDEO_FILE, WIDTHS, short_side=56))
+    return Written(file.parent.name, weights, (file,), model)
 
 
 def crafter_unet() -> Any:
@@ -212,11 +234,12 @@ def crafter_clip() -> Any:
     return CLIPVisionModelWithProjection(config).eval()
 
 
-def write_crafter(weights: Path, sampling: Sampling = SAMPLING) -> LargeModel:
+def write_crafter(weights: Path, sampling: Sampling = SAMPLING) -> Written:
     torch.manual_seed(0)
-    folder, base = weights / models.DEPTHCRAFTER, weights / models.SVD
-    crafter_unet().save_pretrained(folder)
-    crafter_vae().save_pretrained(base / "vae")
-    crafter_clip().save_pretrained(base / "image_encoder")
-    known = models.large_model(models.DEPTHCRAFTER, weights)
-    return LargeModel(known.name, 1, known.files, lambda: crafter_files.load(folder, base, sampling))
+    folder = weights / "depthcrafter"
+    crafter_unet().save_pretrained(folder / "unet")
+    crafter_vae().save_pretrained(folder / "vae", variant="fp16")
+    crafter_clip().save_pretrained(folder / "image_encoder", variant="fp16")
+    files = tuple(path for path in sorted(folder.rglob("*")) if path.is_file())
+    completed(weights, folder.name)
+    return Written(folder.name, weights, files, LargeModel(1, lambda folder: crafter_files.load(folder, sampling)))

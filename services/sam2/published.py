@@ -1,64 +1,72 @@
-"""The `sam2` stage with SAM 2.1 or EdgeTAM: a request's prompts in, masks into the draft chunk by chunk.
+"""SAM 2.1 and EdgeTAM as models of the `sam2` stage: prompts in, masks into the draft chunk by chunk.
 
 Must not know: the networks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.artifacts import Artifact
+from services.artifacts import Artifact, digest
+from services.catalogue import digest_of, locate
+from services.chunk_writer import ChunkWriter
 from services.errors import BadOption
+from services.model_stage import Model
+from services.sam2 import whole
+from services.sam21.loading import CONFIG, load
 from services.sam21.prompts import Prompt
 from services.sam21.segmenter import Segmenter
 from services.sam21.tracking import track
 from services.stage import Params, Work
+from services.weights import file_digest
 
 Byte = NDArray[np.uint8]
 
 
-def run(work: Work, labels: Sequence[str], segmenter: Segmenter) -> Params:
-    """Track the objects `labels` of the request; returns the artifact's meta."""
-    source = work.inputs["video"].array("frames")
+class PublishedModel(Model):
+    """The segmenter `name` of `services.profiles.MODELS["sam2"]`, with the weights in the weights folder."""
 
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._segmenter: Segmenter | None = None
+
+    def weights(self) -> str:
+        # A configuration beside the checkpoint, if there is one, decides with it what is computed.
+        config = locate(self._name) / CONFIG
+        return digest([digest_of(self._name), *([file_digest(config)] if config.is_file() else [])])
+
+    def load(self, params: Params) -> None:
+        if self._segmenter is None:
+            self._segmenter = load(locate(self._name), variant=self._name)
+
+    def run(self, work: Work) -> Params:
+        assert self._segmenter is not None
+        run = whole.run if "whole" in work.params else _tracked
+        return run(work, self._segmenter, on_progress=_reported(work))
+
+
+def _reported(work: Work) -> Callable[[int, int], None]:
     def progress(done: int, total: int) -> None:
-        work.check()
+        work.check()  # raises when somebody asked to stop
         work.progress(done, total, "tracking")
 
+    return progress
+
+
+def _tracked(work: Work, segmenter: Segmenter, *, on_progress: Callable[[int, int], None]) -> Params:
+    source = work.inputs["video"].array("frames")
+    labels = [str(label) for label in work.params["labels"]]
     out = work.draft.array("masks", shape=(*source.shape[:3], len(labels)), dtype="uint8")
-    chunks = _Chunks(out)
-    found = track(
-        source,
-        _prompts(work.params["prompts"], labels, work.inputs),
-        labels=labels,
-        segmenter=segmenter,
-        on_progress=progress,  # raises when somebody asked to stop
-    )
-    for t, masks in found:
+    chunks = ChunkWriter(out)
+    prompts = _prompts(work.params["prompts"], labels, work.inputs)
+    for t, masks in track(source, prompts, labels=labels, segmenter=segmenter, on_progress=on_progress):
         chunks.put(t, masks)
     total, height, width = source.shape[:3]
-    return {"frames": total, "height": height, "width": width, "labels": list(labels)}
-
-
-class _Chunks:
-    """Collects frames that come in any order until a chunk of the array is whole."""
-
-    def __init__(self, array: Any) -> None:
-        self._array, self._step, self._length = array, int(array.chunks[0]), int(array.shape[0])
-        self._open: dict[int, dict[int, Byte]] = {}
-
-    def put(self, t: int, masks: Byte) -> None:
-        start = t - t % self._step
-        stop = min(start + self._step, self._length)
-        chunk = self._open.setdefault(start, {})
-        chunk[t] = masks
-        if len(chunk) == stop - start:
-            self._array[start:stop] = np.stack([chunk[i] for i in range(start, stop)])
-            del self._open[start]
+    return {"frames": total, "height": height, "width": width, "labels": labels}
 
 
 def _prompts(given: Sequence[Mapping[str, Any]], labels: Sequence[str], inputs: Mapping[str, Artifact]) -> list[Prompt]:

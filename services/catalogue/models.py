@@ -1,4 +1,4 @@
-"""Which weights, packages and hardware every profile of a stage needs, as plain data.
+"""The published models of every stage that has a choice, and what each needs: weights, packages, hardware. Plain data.
 
 Must not know: what this machine has.
 """
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Profile:
-    """One choice of models for one stage, beside the compact one."""
+class StageModel:
+    """One model that can do a stage's work, beside the compact one."""
 
     stage: str
     name: str
@@ -58,17 +58,22 @@ COMPACT_MEMORY = 2 * 10**9
 _LARGE = ("torch", "diffusers", "transformers", "safetensors")
 _TRANSFORMERS = ("torch", "transformers", "safetensors")
 
-PROFILES: tuple[Profile, ...] = (
-    Profile("casper", "cogvideox", ("cogvideox-fun-v1.5-5b-inp", "casper-cogvideox"), _LARGE, gpu_gb=24),
-    Profile("casper", "wan-1.3b", ("wan2.1-fun-1.3b-inp", "casper-wan-1.3b"), _LARGE, gpu_gb=24),
-    Profile("casper", "wan-14b", ("wan2.1-fun-14b-inp", "casper-wan-14b"), _LARGE, gpu_gb=24),
-    Profile("sam2", "sam2.1-tiny", ("sam2.1-tiny",), _TRANSFORMERS),
-    Profile("sam2", "sam2.1-small", ("sam2.1-small",), _TRANSFORMERS),
-    Profile("sam2", "sam2.1-base-plus", ("sam2.1-base-plus",), _TRANSFORMERS),
-    Profile("sam2", "sam2.1-large", ("sam2.1-large",), _TRANSFORMERS),
-    Profile("sam2", "edgetam", ("edgetam",), _TRANSFORMERS),
+STAGE_MODELS: tuple[StageModel, ...] = (
+    StageModel("casper", "cogvideox", ("cogvideox-fun-v1.5-5b-inp", "casper-cogvideox"), _LARGE, gpu_gb=24),
+    StageModel("casper", "wan-1.3b", ("wan2.1-fun-1.3b-inp", "casper-wan-1.3b"), _LARGE, gpu_gb=24),
+    StageModel("casper", "wan-14b", ("wan2.1-fun-14b-inp", "casper-wan-14b"), _LARGE, gpu_gb=24),
+    StageModel("sam2", "sam2.1-tiny", ("sam2.1-tiny",), _TRANSFORMERS),
+    StageModel("sam2", "sam2.1-small", ("sam2.1-small",), _TRANSFORMERS),
+    StageModel("sam2", "sam2.1-base-plus", ("sam2.1-base-plus",), _TRANSFORMERS),
+    StageModel("sam2", "sam2.1-large", ("sam2.1-large",), _TRANSFORMERS),
+    StageModel("sam2", "edgetam", ("edgetam",), _TRANSFORMERS),
     # Its authors: 9 GB for 512x256 pixels, 26 GB for 1024x576.
-    Profile("depth", "depthcrafter", ("depthcrafter",), _LARGE, gpu_gb=9),
-    Profile("depth", "depth-anything-v2-small", ("depth-anything-v2-small",), _TRANSFORMERS),
-    Profile("depth", "video-depth-anything-small", ("video-depth-anything-small",), ("torch",)),
+    StageModel("depth", "depthcrafter", ("depthcrafter",), _LARGE, gpu_gb=9),
+    StageModel("depth", "depth-anything-v2-small", ("depth-anything-v2-small",), _TRANSFORMERS),
+    StageModel("depth", "video-depth-anything-small", ("video-depth-anything-small",), ("torch",)),
 )
+
+
+def find(stage: str, name: str) -> StageModel:
+    """The model called `name` of `stage`. Raises KeyError."""
+    return {(model.stage, model.name): model for model in STAGE_MODELS}[stage, name]
