@@ -30,9 +30,9 @@ def chosen(path: Path) -> tuple[Provider, ...]:
     """The providers for the network at `path`, by the setting. Raises BadOption, Unavailable as `providers` does."""
 
     def engines() -> Mapping[str, Any]:
-        from services import tensorrt_engines
+        from services.engines.tensorrt import cache
 
-        return tensorrt_engines.provider_options(path)
+        return cache.provider_options(path)
 
     setting = os.environ.get(PROVIDER_VARIABLE, "cpu")
     return providers(setting, available=onnxruntime.get_available_providers(), tensorrt=engines)

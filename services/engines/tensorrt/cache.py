@@ -25,8 +25,8 @@ from typing import Any
 import onnxruntime
 
 from services.errors import Unavailable
-from services.profile import Profile, from_metadata
-from services.tensorrt_machine import Machine, read_machine
+from services.engines.shapes import Profile, from_metadata
+from services.engines.tensorrt.machine import Machine, read_machine
 from services.weights import file_digest
 
 ENGINES_VARIABLE = "OMNIMATTE_ENGINES"
@@ -124,7 +124,7 @@ def plan(path: Path, *, cache: EngineCache | None = None, half: bool = True) -> 
     key = key_of(path, read_machine(), half=half)
 
     def build() -> bytes:
-        from services import tensorrt_builder
+        from services.engines.tensorrt import builder
 
         try:
             tensorrt = import_module("tensorrt")
@@ -132,7 +132,7 @@ def plan(path: Path, *, cache: EngineCache | None = None, half: bool = True) -> 
             raise Unavailable(
                 "TensorRT is not installed; use the GPU image, or install the package tensorrt of NVIDIA's index."
             ) from error
-        return tensorrt_builder.build_plan(tensorrt, path, profile_of(path), half=half)
+        return builder.build_plan(tensorrt, path, profile_of(path), half=half)
 
     return (cache or EngineCache()).plan(key, build)
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from services.engine_export.graph import Axis, Exportable, Input
+from services.engines.export.graph import Axis, Exportable, Input
 
 _PATCH = 14
 _BASE = 16

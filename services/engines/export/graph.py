@@ -19,9 +19,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from services.engines import Engine
+from services.engines.engine import Engine
 from services.errors import Internal
-from services.profile import PROFILE_KEY
+from services.engines.shapes import PROFILE_KEY
 
 OPSET = 18
 TOLERANCE = 1e-3

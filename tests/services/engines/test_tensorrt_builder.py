@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from services.engine_export.graph import Exportable
+from services.engines.export.graph import Exportable
 from services.errors import Internal, Unavailable
-from services.profile import Shapes
-from services.tensorrt_builder import build_plan
-from services.tensorrt_machine import read_machine
+from services.engines.shapes import Shapes
+from services.engines.tensorrt.builder import build_plan
+from services.engines.tensorrt.machine import read_machine
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def small(shapes: Shapes) -> Shapes:
 
 
 def test_an_engine_is_built_of_each_network(library: Any, exported: tuple[Exportable, Path]) -> None:
-    from services.tensorrt_engines import profile_of
+    from services.engines.tensorrt.cache import profile_of
 
     capability = library.ComputeCapability.SM89 if hasattr(library, "ComputeCapability") else None
     profile = {name: small(shapes) for name, shapes in profile_of(exported[1]).items()}

@@ -7,8 +7,8 @@ import torch
 from transformers import DepthAnythingForDepthEstimation, Sam2HieraDetConfig, Sam2VisionConfig, Sam2VisionModel
 
 from services.casper.network import CompactCasper, Widths
-from services.engine_export import networks
-from services.engine_export.graph import Exportable, export
+from services.engines.export import networks
+from services.engines.export.graph import Exportable, export
 from tests.services.depth.large import tiny
 
 SIDE = 128

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from services import tensorrt_engines
+
 from services.errors import Internal, Unavailable
-from services.profile import Shapes, from_metadata
-from services.tensorrt_engines import EngineCache, EngineKey, key_of, provider_options
-from services.tensorrt_machine import Machine, read_machine
-from tests.services.test_engines import SHIPPED
+from services.engines.shapes import Shapes, from_metadata
+from services.engines.tensorrt.cache import EngineCache, EngineKey, key_of, plan, provider_options
+from services.engines.tensorrt.machine import Machine, read_machine
+from tests.services.engines.test_engine import SHIPPED
 
 H100 = Machine("NVIDIA H100 80GB HBM3", "570.124", "9.0", (("tensorrt", "10.9.0"), ("onnxruntime-gpu", "1.32.0")))
 
@@ -90,7 +90,7 @@ def test_two_who_need_the_same_engine_build_it_once(key: EngineKey, tmp_path: Pa
 
 def test_onnx_runtime_keeps_its_engines_in_the_keys_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     profile = {"frames": Shapes((1, 3, 14, 14), (1, 3, 518, 924), (8, 3, 1820, 1820))}
-    monkeypatch.setattr(tensorrt_engines, "profile_of", lambda path: profile)
+    monkeypatch.setattr("services.engines.tensorrt.cache.profile_of", lambda path: profile)
     cache = EngineCache(tmp_path)
     options = provider_options(SHIPPED, cache=cache, machine=H100)
     assert options["trt_engine_cache_path"] == str(cache.folder(key_of(SHIPPED, H100)))
@@ -118,7 +118,7 @@ def test_without_a_gpu_it_is_said_that_one_is_needed(answer: str) -> None:
 def test_without_nvidias_programs_it_is_said_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unavailable, match="needs an NVIDIA GPU"):
-        tensorrt_engines.plan(SHIPPED, cache=EngineCache(tmp_path))
+        plan(SHIPPED, cache=EngineCache(tmp_path))
 
 
 @pytest.mark.parametrize("content", ["x", "[1]", '{"a": 1}', '{"a": [[1], [2]]}', '{"a": [[2], [1], [3]]}'])

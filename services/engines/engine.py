@@ -1,7 +1,7 @@
-"""Feed-forward networks as files: an ONNX graph in, arrays through it.
+"""A feed-forward network as a file: an ONNX graph in, arrays through it, by ONNX Runtime in this process.
 
-Every small network is exported once by training and from then on is a file with a digest; the stages that use one need
-no deep-learning framework. ONNX Runtime runs the graph, on the device that `services.providers` chooses.
+Every small network is exported once and from then on is a file with a digest; the stages that use one need no
+deep-learning framework. It runs on the device that `services.engines.providers` chooses.
 Must not know: what a network computes, or which stage asks.
 """
 
@@ -16,7 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from services.errors import Internal, Unavailable
-from services.providers import Provider, chosen
+from services.engines.providers import Provider, chosen
 
 Floats = NDArray[np.float32]
 

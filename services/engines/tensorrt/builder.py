@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from services.errors import Internal
-from services.profile import Profile
+from services.engines.shapes import Profile
 
 _WORKSPACE = 4 << 30
 """Most bytes of scratch memory while an engine runs."""

@@ -2,10 +2,10 @@
 
 import pytest
 
-from services.engines import Engine
+from services.engines.engine import Engine
 from services.errors import BadOption, Unavailable
-from services.providers import CPU, CUDA, PROVIDER_VARIABLE, TENSORRT, providers
-from tests.services.test_engines import SHIPPED
+from services.engines.providers import CPU, CUDA, PROVIDER_VARIABLE, TENSORRT, providers
+from tests.services.engines.test_engine import SHIPPED
 
 ALL = (TENSORRT, CUDA, CPU)
 
