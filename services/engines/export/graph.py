@@ -11,12 +11,15 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir.passes.common as passes
 import torch
+from onnxscript import optimizer
 from torch import Tensor, nn
 
 from services.engines.engine import Engine
@@ -73,8 +76,10 @@ def export(what: Exportable, path: Path) -> float:
             input_names=[part.name for part in what.inputs],
             output_names=list(what.outputs),
             verbose=False,
+            optimize=False,
         )
     assert program is not None
+    _simplified(program.model)
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / path.name
         program.save(str(fresh), external_data=False)
@@ -148,6 +153,24 @@ def _free_axes(what: Exportable) -> tuple[dict[int, Any], ...]:
                 free[i] = dims[axis]
         result.append(free)
     return tuple(result)
+
+
+def _simplified(model: Any) -> None:
+    """Fold what is constant, which TensorRT asks of axes and sizes.
+
+    Not more: the exporter's own rewriting takes a third of the export, and what runs the file rewrites it anyway.
+    """
+    for step in (
+        passes.InlinePass(),
+        partial(optimizer.fold_constants, onnx_shape_inference=True),
+        passes.RemoveUnusedNodesPass(),
+        passes.RemoveUnusedFunctionsPass(),
+        passes.RemoveUnusedOpsetsPass(),
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        passes.DeduplicateInitializersPass(),
+        passes.CommonSubexpressionEliminationPass(),
+    ):
+        step(model)
 
 
 def _annotate(path: Path, what: Exportable) -> None:

@@ -41,6 +41,10 @@ def sam2_encoder() -> Exportable:
 def compact_casper() -> Exportable:
     torch.manual_seed(0)
     network = CompactCasper(Widths((8, 8, 24, 24), 16))
+    # One of each kind of layer: tracing takes its time for each.
+    network.down_c, network.middle, network.attention = (
+        parts[:1] for parts in (network.down_c, network.middle, network.attention)
+    )
     with torch.no_grad():
         for value in network.parameters():
             value.copy_(0.2 * torch.randn_like(value))
