@@ -7,6 +7,8 @@ comes from the server's own environment.
 
     OMNIMATTE_STORE     the artifact store: a folder, or s3://bucket/prefix           (required)
     OMNIMATTE_THREADS   threads that one model instance computes with, default 1
+    OMNIMATTE_PROFILE   which models are loaded at the start (services/profiles.py), default compact
+    OMNIMATTE_WEIGHTS   folder of published weights, where a profile or a request needs them
 
 Texts travel as UINT8 tensors and are read and written through DLPack, not as Triton strings: Triton's stub makes NumPy
 arrays of those by the memory layout of NumPy 1, and dies of them under NumPy 2.
@@ -30,6 +32,7 @@ import triton_python_backend_utils as pb_utils
 from services import registry
 from services.artifacts import Store
 from services.errors import BadOption, Internal, OmnimatteError, encode, from_exception
+from services.profiles import preloaded
 from services.stage import Progress, Request, Result, Stage, event_to_json, execute
 
 PROGRESS_SECONDS = 0.2
@@ -60,7 +63,7 @@ def stage_model(name: str, *, factory: Callable[[], Stage] | None = None) -> typ
             self._store = Store(_required("OMNIMATTE_STORE"))
             threads = _use_threads_from_environment()
             self._stage = factory() if factory is not None else registry.create(name)
-            self._stage.load()
+            self._stage.load(preloaded(name))
             _limit_loaded_libraries(threads)
             pb_utils.Logger.log_info(f"{args['model_instance_name']}: stage {name} is loaded, {threads} thread(s)")
 

@@ -113,9 +113,11 @@ def _client(wish: Wish, shown: Display) -> Iterator[Client]:
             yield client
         return
     from orchestrator.embedded import BackgroundStack
+    from services.profiles import configured
 
     shown.note(f"starting the embedded stack in {wish.home.path}")
-    with BackgroundStack(wish.home) as stack, Client(stack.address) as client:
+    profile = wish.options["profile"] or configured().name
+    with BackgroundStack(wish.home, profile=profile) as stack, Client(stack.address) as client:
         try:
             yield client
         except Unavailable:

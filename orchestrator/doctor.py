@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import services
 from orchestrator.machine import Machine, probe
-from orchestrator.weights_cli import add_home, weights_home
+from orchestrator.weights_cli import weights_home
 from services.catalogue.entries import ENTRIES
-from services.catalogue.models import (
+from services.catalogue.state import Found, State, look
+from services.models import (
     COMPACT_FILES,
     COMPACT_MEMORY,
     COMPACT_PACKAGES,
     DISTRIBUTIONS,
-    PROFILES,
-    Profile,
+    STAGE_MODELS,
+    StageModel,
 )
-from services.catalogue.state import Found, State, look
+from services.profiles import PROFILES, Profile
 
-_COMPACT = "compact (all stages)"
 _COMPACT_DISK = 10**9
 _CANNOT_RUN = 5
 # A card of 24 GB reports a little less than that.
@@ -43,9 +43,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a profile runs on this machine."""
+    """Whether a model or a profile runs on this machine."""
 
-    profile: str
+    name: str
     problems: tuple[Problem, ...]
 
     @property
@@ -53,24 +53,36 @@ class Verdict:
         return not self.problems
 
 
-def add_doctor(command: argparse.ArgumentParser) -> None:
-    """Give `command` its options."""
-    command.set_defaults(run=_doctor)
-    command.add_argument("--json", action="store_true", help="as JSON")
-    add_home(command)
+@dataclass(frozen=True)
+class Verdicts:
+    """On every published model, and on every profile; the first profile is the compact one."""
+
+    models: tuple[Verdict, ...]
+    profiles: tuple[Verdict, ...]
 
 
-def judge(machine: Machine, found: Iterable[Found], *, shipped: Path) -> tuple[Verdict, ...]:
-    """Which profiles `machine` can run with the weights in `found`.
+def judge(machine: Machine, found: Iterable[Found], *, shipped: Path) -> Verdicts:
+    """What `machine` can run with the weights in `found`.
 
     shipped: the folder that holds the compact weights.
     """
     here = {one.entry.name: one for one in found}
-    compact = Verdict(_COMPACT, tuple(_compact_problems(machine, shipped)))
-    return (compact, *(Verdict(profile.title, tuple(_problems(profile, machine, here))) for profile in PROFILES))
+    models = tuple(Verdict(model.title, tuple(_problems(model, machine, here))) for model in STAGE_MODELS)
+    unready = {verdict.name for verdict in models if not verdict.ready}
+    # Every profile stands on the compact one: ingest, plates, super-resolution and the solver are the same in all.
+    common = tuple(_compact_problems(machine, shipped))
+    profiles = (Verdict(one.name, (*common, *_lacking(one, unready))) for one in PROFILES.values())
+    return Verdicts(models, tuple(profiles))
 
 
-def _doctor(parsed: argparse.Namespace) -> int:
+def _lacking(profile: Profile, unready: Collection[str]) -> Iterable[Problem]:
+    for stage, name in profile.models.items():
+        title = f"{stage}: {name}"
+        if title in unready:
+            yield Problem(f"{title} is not ready", f"see above, or choose another with --model {stage}=NAME")
+
+
+def run(parsed: argparse.Namespace) -> int:
     home = weights_home(parsed)
     machine = probe(home.path)
     found = [look(entry, home) for entry in ENTRIES]
@@ -79,10 +91,10 @@ def _doctor(parsed: argparse.Namespace) -> int:
         print(json.dumps(_as_json(machine, found, verdicts, home.path), indent=2))
     else:
         print("\n".join(report(machine, found, verdicts, home.path)))
-    return 0 if verdicts[0].ready else _CANNOT_RUN
+    return 0 if verdicts.profiles[0].ready else _CANNOT_RUN
 
 
-def report(machine: Machine, found: Iterable[Found], verdicts: Iterable[Verdict], folder: Path) -> list[str]:
+def report(machine: Machine, found: Iterable[Found], verdicts: Verdicts, folder: Path) -> list[str]:
     """The findings as lines for people."""
     lines = [
         f"processor     {machine.processor}, {machine.cores} cores",
@@ -103,10 +115,11 @@ def report(machine: Machine, found: Iterable[Found], verdicts: Iterable[Verdict]
     lines += [f"  {one.entry.name}: {one.state}" for one in there]
     if not there:
         lines.append("  none but the compact ones, which come with the package")
-    lines += ["", "profiles"]
-    for verdict in verdicts:
-        lines.append(f"  {verdict.profile}: {'ready' if verdict.ready else 'not ready'}")
-        lines += [f"    {problem.what}: {problem.fix}" for problem in verdict.problems]
+    for title, judged in (("models", verdicts.models), ("profiles", verdicts.profiles)):
+        lines += ["", title]
+        for verdict in judged:
+            lines.append(f"  {verdict.name}: {'ready' if verdict.ready else 'not ready'}")
+            lines += [f"    {problem.what}: {problem.fix}" for problem in verdict.problems]
     return lines
 
 
@@ -123,10 +136,10 @@ def _compact_problems(machine: Machine, shipped: Path) -> Iterable[Problem]:
         yield Problem(f"{machine.disk_free / 1e9:.1f} GB of free disk", "free some space, or choose another --home")
 
 
-def _problems(profile: Profile, machine: Machine, here: Mapping[str, Found]) -> Iterable[Problem]:
-    yield from _gpu_problems(profile, machine)
-    yield from _package_problems(profile.packages, machine)
-    for name in profile.entries:
+def _problems(model: StageModel, machine: Machine, here: Mapping[str, Found]) -> Iterable[Problem]:
+    yield from _gpu_problems(model, machine)
+    yield from _package_problems(model.packages, machine)
+    for name in model.entries:
         found = here[name]
         if not found.usable:
             state = f"lacks {', '.join(found.lacking)}" if found.state == State.INCOMPLETE else "is not here"
@@ -139,15 +152,15 @@ def _problems(profile: Profile, machine: Machine, here: Mapping[str, Found]) -> 
                 )
 
 
-def _gpu_problems(profile: Profile, machine: Machine) -> Iterable[Problem]:
-    if not profile.gpu_gb:
+def _gpu_problems(model: StageModel, machine: Machine) -> Iterable[Problem]:
+    if not model.gpu_gb:
         return
     largest = max((gpu.memory for gpu in machine.gpus), default=0)
     if not machine.gpus:
-        yield Problem("no GPU", f"use a machine with an NVIDIA GPU of {profile.gpu_gb} GB or more")
-    elif largest < profile.gpu_gb * 10**9 * _TOLERANCE:
+        yield Problem("no GPU", f"use a machine with an NVIDIA GPU of {model.gpu_gb} GB or more")
+    elif largest < model.gpu_gb * 10**9 * _TOLERANCE:
         yield Problem(
-            f"the GPU has {largest / 1e9:.1f} GB", f"use a machine with an NVIDIA GPU of {profile.gpu_gb} GB or more"
+            f"the GPU has {largest / 1e9:.1f} GB", f"use a machine with an NVIDIA GPU of {model.gpu_gb} GB or more"
         )
     if machine.gpus and "torch" in machine.packages and not machine.torch_gpu:
         yield Problem(
@@ -162,15 +175,17 @@ def _package_problems(modules: Iterable[str], machine: Machine) -> Iterable[Prob
         yield Problem(f"missing packages: {', '.join(missing)}", f"pip install {' '.join(missing)}")
 
 
-def _as_json(machine: Machine, found: Iterable[Found], verdicts: Iterable[Verdict], folder: Path) -> dict[str, object]:
+def _as_json(machine: Machine, found: Iterable[Found], verdicts: Verdicts, folder: Path) -> dict[str, object]:
     return {
         "machine": asdict(machine),
         "weights": {
             "folder": str(folder),
             "entries": {one.entry.name: {"state": str(one.state), "lacking": list(one.lacking)} for one in found},
         },
-        "profiles": {
-            verdict.profile: {"ready": verdict.ready, "problems": [asdict(problem) for problem in verdict.problems]}
-            for verdict in verdicts
-        },
+        "models": {verdict.name: _plain(verdict) for verdict in verdicts.models},
+        "profiles": {verdict.name: _plain(verdict) for verdict in verdicts.profiles},
     }
+
+
+def _plain(verdict: Verdict) -> dict[str, object]:
+    return {"ready": verdict.ready, "problems": [asdict(problem) for problem in verdict.problems]}

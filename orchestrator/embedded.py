@@ -21,7 +21,13 @@ from orchestrator.runners.triton import INSTANCES, TritonRunner
 from orchestrator.server import Server, serving
 from orchestrator.settings import Home, Settings
 from orchestrator.stack import embedded_triton, require_free, wait_dead
+from services import models
+from services.catalogue import WeightsHome, locate
 from services.errors import Conflict, Unavailable
+from services.profiles import COMPACT, PROFILE_VARIABLE, find
+
+_ON_ONE_GPU = {"casper": 1}
+"""Instances of stages whose published models fill a GPU: two would each load one."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +45,31 @@ class Stack:
 
 @asynccontextmanager
 async def embedded_stack(
-    home: Home, *, port: int = 0, metrics_port: int = 0, resume: bool = True
+    home: Home, *, profile: str = COMPACT, port: int = 0, metrics_port: int = 0, resume: bool = True
 ) -> AsyncIterator[Stack]:
     """A ready stack that keeps everything in `home`.
 
     Args:
         home: its folder; one stack at a time may use it.
+        profile: of the jobs that choose none; its models are loaded at the start.
         port: of the gRPC API; 0 for a free one.
         metrics_port: of the Prometheus exporter; 0 for a free one.
         resume: whether to take up the jobs that an earlier stack in `home` left unfinished.
     Raises:
-        Conflict: another stack uses `home`. Unavailable: a port is in use, or Triton does not start.
+        Conflict: another stack uses `home`. NotFound: weights of the profile are not here.
+        Unavailable: a port is in use, or Triton does not start.
     """
     settings = Settings(
-        store=home.store, database_url=home.database_url, port=port, metrics_port=metrics_port, resume=resume
+        store=home.store,
+        database_url=home.database_url,
+        port=port,
+        metrics_port=metrics_port,
+        profile=profile,
+        resume=resume,
     )
+    _require_weights(profile, home)
+    fewer = {} if profile == COMPACT else _ON_ONE_GPU
+    instances = {**INSTANCES, **fewer}
     home.create()
     with locked(home) as tell:
         # Before Triton takes its time to start.
@@ -62,9 +78,14 @@ async def embedded_stack(
                 require_free(number, flag=flag)
         for old in home.path.glob("triton-*"):
             shutil.rmtree(old, ignore_errors=True)
-        async with embedded_triton(home.store, home=home.path) as triton:
-            runner = TritonRunner(triton.grpc_address, log=triton.log_path)
-            async with _closed(runner), serving(settings, runner, limits=INSTANCES) as server:
+        async with embedded_triton(
+            home.store,
+            home=home.path,
+            instances=fewer,
+            environment={"OMNIMATTE_WEIGHTS": str(home.weights), PROFILE_VARIABLE: profile},
+        ) as triton:
+            runner = TritonRunner(triton.grpc_address, limits=instances, log=triton.log_path)
+            async with _closed(runner), serving(settings, runner, limits=instances) as server:
                 tell(server.address)
 
                 async def died() -> Unavailable:
@@ -77,6 +98,14 @@ async def embedded_stack(
                     yield Stack(server=server, dead=dead)
                 finally:
                     dead.cancel()
+
+
+def _require_weights(profile: str, home: Home) -> None:
+    """Raises NotFound, with the command that gets them, if weights of the profile's models are not here."""
+    for stage, name in find(profile).models.items():
+        if name != COMPACT:
+            for entry in models.find(stage, name).entries:
+                locate(entry, WeightsHome(home.weights))
 
 
 @asynccontextmanager
@@ -129,8 +158,8 @@ class BackgroundStack:
         address: HOST:PORT of its API, once entered.
     """
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
+    def __init__(self, home: Home, *, profile: str = COMPACT) -> None:
+        self._home, self._profile = home, profile
         self._ready = threading.Event()
         self._problem: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -179,7 +208,7 @@ class BackgroundStack:
     async def _serve(self) -> None:
         self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
         # One job only: what an interrupted command left behind is not this one's business.
-        async with embedded_stack(self._home, resume=False) as stack:
+        async with embedded_stack(self._home, profile=self._profile, resume=False) as stack:
             self.address = stack.server.address
             self._ready.set()
             self._reason = await stack.dead

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import triton_runtime
-from services.catalogue.models import DISTRIBUTIONS
 from services.errors import OmnimatteError
+from services.models import DISTRIBUTIONS
 
 _SECONDS = 60
 _ASK = """

@@ -89,5 +89,11 @@ class Home:
         return f"sqlite:///{self.path / 'orchestrator.sqlite'}"
 
     @property
+    def weights(self) -> Path:
+        """Where published weights are looked for: $OMNIMATTE_WEIGHTS, else a folder of this home."""
+        chosen = os.environ.get("OMNIMATTE_WEIGHTS", "")
+        return Path(chosen).expanduser().absolute() if chosen else self.path / "weights"
+
+    @property
     def lock(self) -> Path:
         return self.path / "lock"

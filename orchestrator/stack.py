@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -30,6 +30,8 @@ async def embedded_triton(
     home: Path | None = None,
     threads: int = 1,
     repository: Path | None = None,
+    instances: Mapping[str, int] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[TritonServer]:
     """A ready Triton, and none any more when the block is left, in whatever way.
 
@@ -39,6 +41,8 @@ async def embedded_triton(
         home: folder for runtime files and the log, kept afterwards; default: a temporary one.
         threads: how many threads one model instance computes with.
         repository: the model repository; default: the project's own.
+        instances: how many instances a model has, where that is not what its configuration says.
+        environment: more variables for the models.
     Raises:
         Unavailable: a port is in use, Triton is not installed, or a model does not load.
     """
@@ -49,6 +53,8 @@ async def embedded_triton(
             ports=ports or Ports.free(),
             threads=threads,
             repository=repository,
+            instances=instances,
+            environment=environment,
         )
         try:
             server.launch()

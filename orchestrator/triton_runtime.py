@@ -9,7 +9,8 @@ working directory, so the server has to be started in `project_root()`.
 
     <folder>/backends/python/   the backend, its Python half, the stub that fits
     <folder>/lib/               libpython only: its own folder, so that nothing beside it is picked up by accident
-    <folder>/models/            links to the models that shall be served, and to nothing else
+    <folder>/models/            links to the models that shall be served, and to nothing else; a configuration of its
+                                own where a model gets another number of instances
 
 Must not know: how the server is started, supervised or called.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -40,13 +42,21 @@ class Runtime:
     libraries: Path
 
 
-def prepare(folder: Path, *, repository: Path, models: Iterable[str], triton: Path | None = None) -> Runtime:
+def prepare(
+    folder: Path,
+    *,
+    repository: Path,
+    models: Iterable[str],
+    instances: Mapping[str, int] | None = None,
+    triton: Path | None = None,
+) -> Runtime:
     """Lay out `folder` (made anew) for serving `models` of `repository`.
 
     Args:
         folder: where to; belongs to one server alone.
         repository: a Triton model repository; other folders in it (such as `__pycache__`) are left out.
         models: names to serve.
+        instances: model -> how many instances it has, where that is not what its configuration says.
         triton: see `find_triton`.
     Raises:
         Unavailable: Triton, its stub for this Python, or libpython is missing.
@@ -68,11 +78,18 @@ def prepare(folder: Path, *, repository: Path, models: Iterable[str], triton: Pa
     for name in models:
         if not (repository / name / "config.pbtxt").is_file():
             raise NotFound(f"there is no model {name!r} in {repository}; it has {', '.join(model_names(repository))}.")
-        links[f"models/{name}"] = repository / name
+        if instances and name in instances:
+            links[f"models/{name}/1"] = repository / name / "1"
+        else:
+            links[f"models/{name}"] = repository / name
     for place, target in links.items():
         link = folder / place
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(target.resolve())
+    for name, count in (instances or {}).items():
+        given = (repository / name / "config.pbtxt").read_text("utf-8")
+        changed = re.sub(r"\bcount: *\d+", f"count: {count}", given)
+        (folder / "models" / name / "config.pbtxt").write_text(changed, "utf-8")
     return Runtime(
         binary=home / "bin" / "tritonserver",
         backends=folder / "backends",

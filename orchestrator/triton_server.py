@@ -88,6 +88,7 @@ class TritonServer:
         models: Sequence[str] | None = None,
         threads: int = 1,
         triton: Path | None = None,
+        instances: Mapping[str, int] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """
@@ -99,6 +100,7 @@ class TritonServer:
             models: which of its models to serve; default: all.
             threads: how many threads one model instance computes with.
             triton: where the wheel is; see `triton_runtime.find_triton`.
+            instances: how many instances a model has, where that is not what its configuration says.
             environment: more variables for the models.
         """
         self.ports = ports or Ports()
@@ -108,6 +110,7 @@ class TritonServer:
         self._models = list(models) if models is not None else triton_runtime.model_names(self._repository)
         self._threads = threads
         self._triton = triton
+        self._instances = dict(instances or {})
         self._environment = dict(environment or {})
         self._guard: subprocess.Popen[bytes] | None = None
         self._stopping = False
@@ -130,7 +133,11 @@ class TritonServer:
         for entry in fields(self.ports):
             require_free(getattr(self.ports, entry.name), flag=entry.metadata["flag"])
         runtime = triton_runtime.prepare(
-            self._folder, repository=self._repository, models=self._models, triton=self._triton
+            self._folder,
+            repository=self._repository,
+            models=self._models,
+            instances=self._instances,
+            triton=self._triton,
         )
         prefix = f"omnimatte-{uuid.uuid4().hex[:12]}-"
         env = triton_runtime.environment(runtime, store=self.store, threads=self._threads, extra=self._environment)

@@ -19,14 +19,13 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TextIO
 
 from services.catalogue.check import Advance, now
 from services.catalogue.entries import ENTRIES, find
 from services.catalogue.entry import Entry, WeightFile
 from services.catalogue.home import WeightsHome
-from services.catalogue.http import MIRROR_VARIABLE, base_url
+from services.catalogue.http import base_url
 from services.catalogue.importing import recognise, take_over
 from services.catalogue.pull import pull
 from services.catalogue.sources import FolderSource, HubSource, Source
@@ -35,41 +34,9 @@ from services.catalogue.verify import verify
 from services.errors import BadInput, BadOption
 
 
-def add_weights(command: argparse.ArgumentParser) -> None:
-    """Give `command` its actions."""
-    actions = command.add_subparsers(required=True, metavar="ACTION", parser_class=type(command))
-    listing = actions.add_parser("list", help="what there is, under which licence, and what is here")
-    listing.set_defaults(run=_list)
-    listing.add_argument("--json", action="store_true", help="as JSON")
-
-    pulling = actions.add_parser("pull", help="fetch weights, or go on with it; checks them")
-    pulling.set_defaults(run=_pull)
-    pulling.add_argument("names", metavar="NAME", nargs="+", help="as list shows them")
-    pulling.add_argument("--from", dest="source", type=Path, metavar="DIR", help="take the files from this folder")
-    pulling.add_argument("--mirror", metavar="URL", help=f"use this server (default: ${MIRROR_VARIABLE}, or the hub)")
-
-    checking = actions.add_parser("verify", help="hash again what is here")
-    checking.set_defaults(run=_verify)
-    checking.add_argument("names", metavar="NAME", nargs="*", help="default: all that are here")
-
-    importing = actions.add_parser("import", help="take over a file that you have got")
-    importing.set_defaults(run=_import)
-    importing.add_argument("file", type=Path, metavar="PATH", help="a checkpoint; it is told by its tensors")
-
-    for action in (pulling, importing):
-        action.add_argument("--accept-licence", action="store_true", help="do not ask whether you accept the licence")
-    for action in (listing, pulling, checking, importing):
-        add_home(action)
-
-
-def add_home(action: argparse.ArgumentParser) -> None:
-    action.add_argument(
-        "--home",
-        type=Path,
-        metavar="DIR",
-        help="the stack's folder, which holds weights/ (default: $OMNIMATTE_WEIGHTS is the folder of the weights, "
-        "or weights/ in $OMNIMATTE_HOME or ~/.local/share/omnimatte)",
-    )
+def run(parsed: argparse.Namespace) -> int:
+    """Run `omnimatte weights`; returns the exit status. Raises what the action raises."""
+    return {"list": _list, "pull": _pull, "verify": _verify, "import": _import}[parsed.action](parsed)
 
 
 def weights_home(parsed: argparse.Namespace) -> WeightsHome:

@@ -101,7 +101,7 @@ class Artifact:
         try:
             return self._store.open_array(f"{self.manifest.root}/{path}")
         except FileNotFoundError as error:
-            raise NotFound(f"artifact {self.address[:12]} has no array {path!r}; its maker wrote other ones.") from error
+            raise NotFound(f"artifact {self.address[:12]} has no array {path!r}; look at what made it.") from error
 
     def chunks(self, name: str, *, start: int = 0) -> Iterator[bytes]:
         """The bytes of file `name` from offset `start`, in pieces of about 1 MiB. Raises NotFound."""

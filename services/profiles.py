@@ -2,7 +2,7 @@
 
     OMNIMATTE_PROFILE   the profile of jobs that name none; model servers load its models when they start
 
-Must not know: what a model needs (`services.catalogue.models` does), or whether it is on this machine.
+Must not know: what a model needs (`services.models` does), or whether it is on this machine.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
 
-from services.catalogue.models import STAGE_MODELS
 from services.errors import BadOption
+from services.models import STAGE_MODELS
 
 COMPACT = "compact"
 PROFILE_VARIABLE = "OMNIMATTE_PROFILE"
@@ -33,22 +33,17 @@ class Profile:
     Attributes:
         models: stage -> model, for every stage of `MODELS`.
         long_side: most pixels along the layers' longer side, where a job does not say.
-        together: runs of Casper that one request makes, where a job does not say; they share what is encoded.
         meant_for: for people.
     """
 
     name: str
     models: Mapping[str, str]
     long_side: int
-    together: int
     meant_for: str
 
 
-def _profile(
-    name: str, casper: str, sam2: str, depth: str, *, long_side: int, together: int, meant_for: str
-) -> Profile:
-    models = MappingProxyType({"casper": casper, "sam2": sam2, "depth": depth})
-    return Profile(name, models, long_side, together, meant_for)
+def _profile(name: str, *, casper: str, sam2: str, depth: str, long_side: int, meant_for: str) -> Profile:
+    return Profile(name, MappingProxyType({"casper": casper, "sam2": sam2, "depth": depth}), long_side, meant_for)
 
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(
@@ -57,29 +52,26 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
         for profile in (
             _profile(
                 COMPACT,
-                COMPACT,
-                COMPACT,
-                COMPACT,
+                casper=COMPACT,
+                sam2=COMPACT,
+                depth=COMPACT,
                 long_side=640,
-                together=1,
                 meant_for="a laptop without a GPU: this project's own small networks, in the package",
             ),
             _profile(
                 "production",
-                "cogvideox",
-                "sam2.1-large",
-                "depthcrafter",
+                casper="cogvideox",
+                sam2="sam2.1-large",
+                depth="depthcrafter",
                 long_side=1024,
-                together=8,
                 meant_for="a GPU, the paper's own choice; DepthCrafter and CogVideoX limit commercial use",
             ),
             _profile(
                 "commercial",
-                "wan-1.3b",
-                "sam2.1-large",
-                "video-depth-anything-small",
+                casper="wan-1.3b",
+                sam2="sam2.1-large",
+                depth="video-depth-anything-small",
                 long_side=1024,
-                together=8,
                 meant_for="a GPU, where a paid service needs licences that allow it",
             ),
         )
@@ -94,6 +86,11 @@ def find(name: str) -> Profile:
         guess = f"did you mean {close[0]!r}?" if close else f"the profiles are {', '.join(PROFILES)}."
         raise BadOption(f"there is no profile {name!r}; {guess}", field="profile")
     return PROFILES[name]
+
+
+def preloaded(stage: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The params of a request for the model that a server of `stage` loads when it starts. Raises BadOption."""
+    return {"model": configured(environment).models[stage]} if stage in MODELS else {}
 
 
 def configured(environment: Mapping[str, str] = os.environ) -> Profile:

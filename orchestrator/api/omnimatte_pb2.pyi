@@ -120,20 +120,45 @@ class Point(_message.Message):
     def __init__(self, x: _Optional[float] = ..., y: _Optional[float] = ...) -> None: ...
 
 class Options(_message.Message):
-    __slots__ = ("seed", "profile", "formats", "steps", "long_side", "schedule")
+    __slots__ = ("seed", "profile", "formats", "steps", "long_side", "schedule", "models", "casper")
+    class ModelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     SEED_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     FORMATS_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     LONG_SIDE_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    CASPER_FIELD_NUMBER: _ClassVar[int]
     seed: int
     profile: str
     formats: _containers.RepeatedScalarFieldContainer[str]
     steps: int
     long_side: int
     schedule: str
-    def __init__(self, seed: _Optional[int] = ..., profile: _Optional[str] = ..., formats: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., long_side: _Optional[int] = ..., schedule: _Optional[str] = ...) -> None: ...
+    models: _containers.ScalarMap[str, str]
+    casper: CasperOptions
+    def __init__(self, seed: _Optional[int] = ..., profile: _Optional[str] = ..., formats: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., long_side: _Optional[int] = ..., schedule: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ..., casper: _Optional[_Union[CasperOptions, _Mapping]] = ...) -> None: ...
+
+class CasperOptions(_message.Message):
+    __slots__ = ("tier", "prompt", "size", "image_context", "runs_together")
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RUNS_TOGETHER_FIELD_NUMBER: _ClassVar[int]
+    tier: str
+    prompt: str
+    size: str
+    image_context: str
+    runs_together: int
+    def __init__(self, tier: _Optional[str] = ..., prompt: _Optional[str] = ..., size: _Optional[str] = ..., image_context: _Optional[str] = ..., runs_together: _Optional[int] = ...) -> None: ...
 
 class JobResult(_message.Message):
     __slots__ = ("files", "recomposition_psnr", "frames", "width", "height", "address")

@@ -5,6 +5,7 @@ Must not know: what is made of them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,9 +53,9 @@ class Source:
         self._channel = labels.index(label)
         background = work.inputs["background_ssr"].array("frames")
         self.length, self.height, self.width = background.shape[:3]
-        # Casper's own where that is the compact one; a published one works at a higher resolution than the paper's base.
-        native_height, native_width = work.inputs["video"].array("frames").shape[1:3]
-        self.base_height, self.base_width = geometry.base_size(native_height, native_width)
+        # A published Casper works at a higher resolution than the paper's base, which the schedules are made for.
+        native, removed = (work.inputs[name].array("frames").shape[1:3] for name in ("video", "background"))
+        self.base_height, self.base_width = min(removed, geometry.base_size(*native), key=math.prod)
         for name in ("video", "background", "solo", "solo_ssr"):
             if name in work.inputs and work.inputs[name].array("frames").shape[0] != self.length:
                 raise BadOption(

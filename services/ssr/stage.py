@@ -110,5 +110,3 @@ def _channels(labels: list[str], keep: list[str]) -> list[int]:
     if unknown:
         raise BadOption(f"no object is called {unknown[0]!r}; the objects are {', '.join(labels)}.", field="keep")
     return [labels.index(label) for label in keep]
-
-

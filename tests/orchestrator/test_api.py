@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from orchestrator.api import omnimatte_pb2 as pb
+from orchestrator.api.specs import spec_to_dict
 from orchestrator.client import FINAL_STATES, Client, error_of
 from orchestrator.server import SERVICE
 from services.artifacts import Store
@@ -109,6 +110,15 @@ def test_the_same_request_twice_is_one_job(client: Client, spec: Spec) -> None:
     first = client.create_job(spec, request_id="once")
     assert client.create_job(spec, request_id="once").name == first.name
     assert client.create_job(spec, request_id="twice").name != first.name
+
+
+def test_choices_travel_and_what_is_not_chosen_is_settled(client: Client, spec: Spec) -> None:
+    casper = {"tier": "draft", "prompt": "a beach", "size": "320x560", "image_context": "zeros", "runs_together": 2}
+    chosen = {**spec, "options": {"models": {"depth": "depthcrafter"}, "casper": casper}}
+    options = client.create_job(chosen).spec.options
+    assert options.profile == "compact", "the service's own"
+    assert dict(options.models) == {"depth": "depthcrafter"} and options.casper.size == "320x560"
+    assert spec_to_dict(client.create_job(chosen, request_id="again").spec)["options"]["casper"] == casper
 
 
 def test_a_request_id_for_another_job_is_refused_with_both_digests(client: Client, spec: Spec) -> None:

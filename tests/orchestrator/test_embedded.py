@@ -14,7 +14,7 @@ from orchestrator.runners.local import LocalRunner
 from orchestrator.server import serving
 from orchestrator.settings import Home, Settings
 from services.artifacts import Store
-from services.errors import BadOption, Conflict, Unavailable
+from services.errors import BadOption, Conflict, NotFound, Unavailable
 
 
 @pytest.fixture
@@ -47,6 +47,17 @@ def test_the_default_home_follows_the_environment(monkeypatch: pytest.MonkeyPatc
     assert Home.default().path == tmp_path / "omnimatte"
     monkeypatch.setenv("OMNIMATTE_HOME", str(tmp_path / "mine"))
     assert Home.default().path == tmp_path / "mine"
+
+
+async def test_a_profile_without_its_weights_names_the_command_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMNIMATTE_WEIGHTS", raising=False)
+    with pytest.raises(NotFound, match=r"omnimatte weights pull cogvideox-fun"):
+        async with embedded_stack(Home(tmp_path), profile="production"):
+            pass
+    assert Home(tmp_path).weights == tmp_path / "weights"
+    assert not list(tmp_path.glob("triton-*"))
 
 
 @pytest.mark.parametrize("flag", ["port", "metrics_port"])

@@ -36,7 +36,8 @@ def _jobs(draw: st.DrawFn) -> JobSpec:
     options = {
         "seed": draw(st.integers(0, 2**32 - 1)),
         "steps": draw(st.integers(0, 100)),
-        "profile": draw(st.sampled_from(["compact", "production"])),
+        "profile": draw(st.sampled_from(["", "compact", "production"])),
+        "casper": {"runs_together": draw(st.integers(0, 3))},
     }
     preserve = _digest(7) if draw(st.booleans()) else None
     return from_dict({"source": _digest(1), "objects": draw(_objects()), "preserve": preserve, "options": options})
@@ -71,11 +72,23 @@ def test_every_node_leads_to_the_deliverables(spec: JobSpec) -> None:
 
 @_examples
 @given(_jobs())
-def test_all_casper_runs_share_seed_steps_and_profile(spec: JobSpec) -> None:
-    runs = by_stage(plan(spec), "casper")
-    assert len({(run.params["seed"], run.params["steps"], run.params["profile"]) for run in runs}) == 1
-    assert runs[0].params["keep"] == []
-    assert runs[0].params["steps"] >= 1
+def test_all_casper_runs_share_everything_but_what_stays(spec: JobSpec) -> None:
+    nodes = by_stage(plan(spec), "casper")
+    shared = [{name: value for name, value in node.params.items() if name != "runs"} for node in nodes]
+    assert all(params == shared[0] for params in shared) and shared[0]["seed"] == spec.options.seed
+    runs = [run for node in nodes for run in node.params["runs"].items()]
+    layers = [item.label for item in spec.objects if item.layer]
+    solos = [] if len(spec.objects) == 1 else [(label, [label]) for label in layers]
+    assert runs == [("background", []), *solos]
+
+
+@_examples
+@given(_jobs())
+def test_a_request_makes_as_many_runs_as_were_asked_for(spec: JobSpec) -> None:
+    nodes = by_stage(plan(spec), "casper")
+    sizes = [len(node.params["runs"]) for node in nodes]
+    wanted = spec.options.casper.runs_together or (1 if spec.options.profile in ("", "compact") else 9)
+    assert all(size == wanted for size in sizes[:-1]) and sizes[-1] <= wanted
 
 
 @_examples
@@ -83,12 +96,29 @@ def test_all_casper_runs_share_seed_steps_and_profile(spec: JobSpec) -> None:
 def test_each_layer_has_one_solo_run_unless_the_clip_shows_it_alone(spec: JobSpec) -> None:
     nodes = plan(spec)
     layers = [item.label for item in spec.objects if item.layer]
-    solos = [run.params["keep"] for run in by_stage(nodes, "casper")[1:]]
-    assert solos == ([] if len(spec.objects) == 1 else [[label] for label in layers])
-    assert len(by_stage(nodes, "ssr")) == len(by_stage(nodes, "casper"))
+    by_id = {node.id: node for node in nodes}
     assert [node.params["label"] for node in by_stage(nodes, "omnimatte")] == layers
+    for node in (*by_stage(nodes, "omnimatte"), *by_stage(nodes, "ssr")):
+        for name, run in (("solo", node.params.get("label")), ("background", "background"), ("casper", "")):
+            ref = node.inputs.get(name)
+            if isinstance(ref, Output):
+                assert ref.part == (run or node.id.removeprefix("ssr/"))
+                assert ref.part in by_id[ref.node].params["runs"]
     for node in by_stage(nodes, "omnimatte"):
         assert ("solo" in node.inputs) == (len(spec.objects) > 1)
+
+
+@_examples
+@given(_jobs())
+def test_a_published_tracker_finds_the_whole_of_objects_that_others_may_hide(spec: JobSpec) -> None:
+    nodes = {node.id: node for node in plan(spec)}
+    wholes = [node for node in nodes.values() if "whole" in node.params]
+    expected = len(spec.objects) > 1 and spec.options.profile == "production"
+    assert [node.params["whole"] for node in wholes] == [o.label for o in spec.objects if o.layer and expected]
+    for node in wholes:
+        label = node.params["whole"]
+        assert node.inputs["solo"] == Output(f"ssr/{label}")
+        assert nodes[f"omnimatte/{label}"].inputs["whole"] == Output(node.id)
 
 
 @_examples
@@ -99,7 +129,7 @@ def test_every_object_list_names_inputs_that_the_node_has(spec: JobSpec) -> None
         if listed is not None:
             assert [item["label"] for item in listed] == [item.label for item in spec.objects]
             assert {item["input"] for item in listed} <= set(node.inputs)
-    tracked = by_stage(plan(spec), "sam2")
+    tracked = [node for node in by_stage(plan(spec), "sam2") if "prompts" in node.params]
     prompted = [item.label for item in spec.objects if item.prompts]
     assert len(tracked) == (1 if prompted else 0)
     if tracked:
@@ -150,3 +180,26 @@ def test_an_occluder_is_removed_but_has_no_layer() -> None:
     assert "omnimatte/fence" not in nodes and "casper/fence" not in nodes
     assert nodes["finish"].params["layers"] == ["vase"]
     assert [o["label"] for o in nodes["casper/background"].params["objects"]] == ["vase", "fence"]
+
+
+def test_a_part_of_an_output_is_named_behind_its_address() -> None:
+    objects = [{"label": "vase", "mask": _digest(2)}, {"label": "cup", "mask": _digest(3)}]
+    asked = {"source": _digest(1), "objects": objects, "options": {"profile": "production"}}
+    nodes = {node.id: node for node in plan(from_dict(asked))}
+    casper = nodes["casper/background+vase+cup"]
+    assert casper.params["model"] == "cogvideox" and casper.params["tier"] == "full" and "steps" not in casper.params
+    outputs = dict.fromkeys(nodes, "f" * 64)
+    assert nodes["ssr/vase"].request(outputs).inputs["casper"] == f"{'f' * 64}/vase"
+
+
+def test_choices_reach_the_model_that_knows_them() -> None:
+    objects = [{"label": "vase", "mask": _digest(2)}]
+    casper = {"tier": "draft", "size": "320x560", "prompt": "a beach", "image_context": "zeros"}
+    options = {"models": {"casper": "wan-1.3b", "depth": "depthcrafter"}, "casper": casper}
+    nodes = {node.id: node for node in plan(from_dict({"source": _digest(1), "objects": objects, "options": options}))}
+    params = nodes["casper/background"].params
+    assert params["model"] == "wan-1.3b" and nodes["depth"].params["model"] == "depthcrafter"
+    assert [params[name] for name in ("tier", "size", "prompt", "context")] == list(casper.values())
+    compact = from_dict({"source": _digest(1), "objects": objects, "options": {"casper": casper}})
+    assert "tier" not in {node.id: node for node in plan(compact)}["casper/background"].params
+    assert nodes["finish"].params["job"]["models"] == {"casper": "wan-1.3b", "sam2": "compact", "depth": "depthcrafter"}

@@ -86,7 +86,7 @@ def test_parameters_inputs_version_and_weights_each_change_the_address(store: St
         version = 2
 
     class Heavier(Toy):
-        def weights(self) -> str:
+        def weights(self, params: Params) -> str:
             return "abc"
 
     upload = store.upload(iter([b"x"]), filename="x").address

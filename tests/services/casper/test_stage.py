@@ -1,6 +1,7 @@
 """The `casper` stage over the store: base resolution, shared noise, removal that is measurable."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from services.artifacts import Artifact, Store, digest
 from services.casper.stage import Casper
-from services.errors import BadOption, Cancelled
+from services.errors import BadOption, Cancelled, NotFound
 from services.stage import Request, Result, execute
 
 FRAMES, HEIGHT, WIDTH = 10, 128, 192
@@ -59,9 +60,10 @@ def _copy(store: Store, other: Store, name: str, arrays: list[str]) -> None:
 OBJECTS = [{"label": "a", "input": "tracks", "channel": 0}, {"label": "b", "input": "tracks", "channel": 1}]
 
 
-def _run(store: Store, inputs: dict[str, str], **params: object) -> tuple[Result, Artifact]:
-    result = execute(Casper(), Request("casper", {"objects": OBJECTS, "keep": [], "steps": 1} | params, inputs), store)
-    return result, store.get(result.address)
+def _run(store: Store, inputs: dict[str, str], **params: Any) -> tuple[Result, Artifact]:
+    asked = {"objects": OBJECTS, "runs": {"background": []}, "steps": 1} | params
+    result = execute(Casper(), Request("casper", asked, inputs), store)
+    return result, store.get(f"{result.address}/{next(iter(asked['runs']))}")
 
 
 def _error(frames: np.ndarray, truth: np.ndarray, where: np.ndarray) -> float:
@@ -82,11 +84,23 @@ def test_the_background_run_removes_both_objects(scene: tuple) -> None:  # type:
 
 def test_the_solo_run_keeps_its_object(scene: tuple) -> None:  # type: ignore[type-arg]
     store, inputs, masks, walls = scene
-    _, artifact = _run(store, inputs, keep=["a"])
+    _, artifact = _run(store, inputs, runs={"a": ["a"]})
     frames = np.asarray(artifact.array("frames")[:]).astype(np.float32)
     inner = np.stack([cv2.erode(m, np.ones((9, 9), np.uint8)) for m in masks[..., 0]]) > 0
     assert np.abs(frames - np.array([240, 30, 30]) / 255)[inner].mean() < 0.06
     assert _error(frames, walls, masks[..., 1] > 0) < 0.08
+
+
+def test_runs_in_one_request_are_what_they_are_alone(scene: tuple) -> None:  # type: ignore[type-arg]
+    store, inputs, _, _ = scene
+    result, _ = _run(store, inputs, runs={"background": [], "a": ["a"]})
+    for name, alone in (("background", _run(store, inputs)[1]), ("a", _run(store, inputs, runs={"a": ["a"]})[1])):
+        together = store.get(f"{result.address}/{name}")
+        assert np.array_equal(together.array("frames")[:], alone.array("frames")[:])
+    with pytest.raises(NotFound, match="no array 'b/frames'"):
+        store.get(f"{result.address}/b").array("frames")
+    with pytest.raises(BadOption, match="leads out"):
+        store.get(f"{result.address}/../x")
 
 
 def test_the_same_request_gives_the_same_pixels_in_another_store(scene: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
@@ -103,7 +117,7 @@ def test_the_same_request_gives_the_same_pixels_in_another_store(scene: tuple, t
 def test_cancelling_stops_between_steps(scene: tuple) -> None:  # type: ignore[type-arg]
     store, inputs, _, _ = scene
     notes: list[str] = []
-    request = Request("casper", {"objects": OBJECTS, "keep": [], "steps": 50}, inputs)
+    request = Request("casper", {"objects": OBJECTS, "runs": {"background": []}, "steps": 50}, inputs)
     with pytest.raises(Cancelled):
         execute(
             Casper(),
@@ -115,7 +129,7 @@ def test_cancelling_stops_between_steps(scene: tuple) -> None:  # type: ignore[t
     assert notes.count("denoising") == 2
 
 
-@pytest.mark.parametrize("params", [{"steps": 0}, {"steps": 1000}, {"profile": "huge"}])
+@pytest.mark.parametrize("params", [{"steps": 0}, {"steps": 1000}, {"model": "huge"}, {"runs": {"x": ["nobody"]}}])
 def test_impossible_options_are_refused(scene: tuple, params: dict[str, object]) -> None:  # type: ignore[type-arg]
     store, inputs, _, _ = scene
     with pytest.raises(BadOption):

@@ -12,9 +12,9 @@ import pytest
 from services.catalogue import document, layouts
 from services.catalogue.entries import ENTRIES, find
 from services.catalogue.home import Seen, WeightsHome
-from services.catalogue.models import DISTRIBUTIONS, STAGE_MODELS
 from services.catalogue.state import digest_of, locate
 from services.errors import BadOption, NotFound
+from services.models import DISTRIBUTIONS, STAGE_MODELS
 
 ROOT = Path(__file__).resolve().parents[3]
 WANTED = {

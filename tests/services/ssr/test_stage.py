@@ -188,7 +188,7 @@ def test_progress_is_told_per_frame_and_cancelling_stops(store: Store) -> None:
     assert not execute(Ssr(), request, store).cached
 
 
-@pytest.mark.parametrize("params", [{"long_side": 4}, {"profile": "huge"}, {"keep": ["nobody"]}])
+@pytest.mark.parametrize("params", [{"long_side": 4}, {"keep": ["nobody"]}])
 def test_impossible_options_are_refused(store: Store, params: dict[str, object]) -> None:
     with pytest.raises(BadOption):
         execute(Ssr(), request_for(store, make_scene(1, 64, 64), **params), store)

@@ -81,7 +81,9 @@ def test_a_truncated_checkpoint_names_the_tensor_that_is_cut_off(
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\xff" * 40, b"no checkpoint at all" * 20])
 @pytest.mark.parametrize("write", [tiny.write_single, tiny.write_video])
-def test_what_is_no_checkpoint_is_refused(tmp_path: Path, write: Callable[[Path], tiny.Written], content: bytes) -> None:
+def test_what_is_no_checkpoint_is_refused(
+    tmp_path: Path, write: Callable[[Path], tiny.Written], content: bytes
+) -> None:
     model = write(tmp_path)
     weights_of(model)[0].write_bytes(content)
     with pytest.raises(BadOption, match="copy or download it again"):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.catalogue import models as catalogued
+from services import models as catalogued
 from services.depth.large import models
 
 

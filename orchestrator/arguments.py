@@ -1,0 +1,196 @@
+"""The command line: every command's arguments. `orchestrator/cli.py` runs what was parsed.
+
+Must not know: how anything is done. Imports nothing that takes time, because every command pays for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from orchestrator.options import FORMATS, IMAGE_CONTEXTS, SCHEDULES, TIERS
+from orchestrator.wishes import ObjectWish, box_wish, mask_wish, point_wish
+from services.errors import BadOption
+from services.profiles import MODELS, PROFILES
+
+DEFAULT_SERVER = "127.0.0.1:8000"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadOption(f"{message}; see {self.prog} --help.")
+
+
+class _ObjectAction(argparse.Action):
+    """Collects objects of every kind in one list, in the order of the command line."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        kinds: dict[str, Callable[[str], ObjectWish]] = {
+            "--mask": mask_wish,
+            "--box": box_wish,
+            "--point": point_wish,
+            "--not-point": lambda text: point_wish(text, positive=False),
+        }
+        namespace.objects = [*namespace.objects, kinds[str(option)](values)]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    text = "Takes videos apart into a clean background and one layer per object."
+    root: argparse.ArgumentParser = _Parser(prog="omnimatte", description=text)
+    commands = root.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    _add_decompose(commands.add_parser("decompose", help="take one video apart", allow_abbrev=False))
+    _add_up(commands.add_parser("up", help="run the whole stack on this machine, in the foreground"))
+    _add_jobs(commands.add_parser("jobs", help="look after the jobs of a running server"))
+    _add_weights(commands.add_parser("weights", help="list, get and check published weights"))
+    _add_doctor(commands.add_parser("doctor", help="what this machine can run, and what is missing"))
+    return root
+
+
+def _add_decompose(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command="decompose", objects=[])
+    command.add_argument("video", type=Path, metavar="VIDEO", help="the clip")
+    objects = command.add_argument_group("objects", "at least one; their order is the order of the job")
+    for flag, form, text in (
+        ("--mask", "[LABEL=]PATH", "an object's masks: a video, a folder of images, or one image for all frames"),
+        ("--box", "LABEL:x0,y0,x1,y1[@frame]", "a box around the object in one frame (default: the first), in pixels"),
+        ("--point", "LABEL:x,y[@frame]", "a point on the object"),
+        ("--not-point", "LABEL:x,y[@frame]", "a point that is not on the object, beside its box or points"),
+    ):
+        objects.add_argument(flag, metavar=form, action=_ObjectAction, dest="objects", help=text)
+    objects.add_argument(
+        "--no-layer", metavar="LABEL", action="append", default=[], help="remove this object, but deliver no layer"
+    )
+    command.add_argument("--preserve", type=Path, metavar="PATH", help="mask of what no removal may change")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
+    command.add_argument("--force", action="store_true", help="replace DIR if it is there")
+    command.add_argument(
+        "--format", action="append", default=[], choices=FORMATS, dest="formats", help="repeatable; default: png"
+    )
+    command.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
+    command.add_argument("--steps", type=int, default=0, help="denoising steps (default: the model's)")
+    command.add_argument("--long-side", type=int, default=0, help="most pixels along a layer (default: the profile's)")
+    command.add_argument("--schedule", choices=SCHEDULES, default=SCHEDULES[0], help="how thoroughly to optimise")
+    _add_models(command)
+    command.add_argument("--server", metavar="HOST:PORT", default="", help="use this server instead of an own stack")
+    _add_home(command)
+
+
+def _add_models(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("models", "see docs/models.md; what is not given is the service's choice")
+    group.add_argument("--profile", choices=PROFILES, default="", help="set of models")
+    group.add_argument(
+        "--model",
+        metavar="STAGE=NAME",
+        action="append",
+        default=[],
+        type=_model,
+        dest="models",
+        help=f"another model than the profile's for one of {', '.join(MODELS)}; repeatable",
+    )
+    group.add_argument("--tier", choices=TIERS, default="", help="quality of a published Casper (default: full)")
+    group.add_argument("--prompt", default="", help="the scene without the objects (default: empty scene)")
+    group.add_argument(
+        "--casper-size", metavar="HxW", default="", help="of its frames; a smaller one needs less memory"
+    )
+    group.add_argument("--image-context", choices=IMAGE_CONTEXTS, default="", help="what Wan's picture encoder sees")
+    group.add_argument("--runs-together", type=int, default=0, help="runs of Casper in one request (default: all)")
+
+
+def _model(text: str) -> tuple[str, str]:
+    stage, _, name = text.partition("=")
+    if stage not in MODELS or name not in MODELS[stage]:
+        known = MODELS.get(stage)
+        what = f"{stage} has {', '.join(known)}" if known else f"the stages are {', '.join(MODELS)}"
+        raise argparse.ArgumentTypeError(f"{text!r} names no model; write STAGE=NAME: {what}")
+    return stage, name
+
+
+def _add_up(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command="up")
+    command.add_argument("--port", type=_port, default=8000, help="of the gRPC API (default: 8000; 0: a free one)")
+    command.add_argument("--metrics-port", type=_port, default=8010, help="of Prometheus (default: 8010; 0: free)")
+    command.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default="",
+        help="models of jobs that choose none; loaded at the start (default: $OMNIMATTE_PROFILE or compact)",
+    )
+    _add_home(command)
+
+
+def _add_jobs(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
+    for name, text in (
+        ("list", "all jobs, newest first"),
+        ("get", "one job as JSON"),
+        ("cancel", "ask a job to stop"),
+        ("delete", "forget a job that has ended"),
+        ("download", "fetch the results of a job that has succeeded"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.set_defaults(command="jobs", action=name)
+        action.add_argument("--server", metavar="HOST:PORT", default=DEFAULT_SERVER, help=f"default: {DEFAULT_SERVER}")
+        if name != "list":
+            action.add_argument("job", metavar="JOB", help="its name, as list shows it")
+        if name == "download":
+            action.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
+
+
+def _add_weights(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(required=True, metavar="ACTION", parser_class=type(command))
+    listing = actions.add_parser("list", help="what there is, under which licence, and what is here")
+    listing.set_defaults(command="weights", action="list")
+    listing.add_argument("--json", action="store_true", help="as JSON")
+
+    pulling = actions.add_parser("pull", help="fetch weights, or go on with it; checks them")
+    pulling.set_defaults(command="weights", action="pull")
+    pulling.add_argument("names", metavar="NAME", nargs="+", help="as list shows them")
+    pulling.add_argument("--from", dest="source", type=Path, metavar="DIR", help="take the files from this folder")
+    pulling.add_argument(
+        "--mirror", metavar="URL", help="use this server (default: $OMNIMATTE_WEIGHTS_MIRROR or the hub)"
+    )
+
+    checking = actions.add_parser("verify", help="hash again what is here")
+    checking.set_defaults(command="weights", action="verify")
+    checking.add_argument("names", metavar="NAME", nargs="*", help="default: all that are here")
+
+    importing = actions.add_parser("import", help="take over a file that you have got")
+    importing.set_defaults(command="weights", action="import")
+    importing.add_argument("file", type=Path, metavar="PATH", help="a checkpoint; it is told by its tensors")
+
+    for action in (pulling, importing):
+        action.add_argument("--accept-licence", action="store_true", help="do not ask whether you accept the licence")
+    for action in (listing, pulling, checking, importing):
+        _add_weights_home(action)
+
+
+def _add_weights_home(action: argparse.ArgumentParser) -> None:
+    action.add_argument(
+        "--home",
+        type=Path,
+        metavar="DIR",
+        help="the stack's folder, which holds weights/ (default: $OMNIMATTE_WEIGHTS is the folder of the weights, "
+        "or weights/ in $OMNIMATTE_HOME or ~/.local/share/omnimatte)",
+    )
+
+
+def _add_doctor(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command="doctor")
+    command.add_argument("--json", action="store_true", help="as JSON")
+    _add_weights_home(command)
+
+
+def _add_home(command: argparse.ArgumentParser) -> None:
+    place = "$OMNIMATTE_HOME or ~/.local/share/omnimatte"
+    command.add_argument("--home", type=Path, metavar="DIR", help=f"the stack's folder (default: {place})")
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 0 to 65535")
+    return int(text)
