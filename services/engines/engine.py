@@ -15,8 +15,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from services.errors import Internal, Unavailable
 from services.engines.providers import Provider, chosen
+from services.engines.shapes import from_metadata
+from services.errors import Internal, Unavailable
 
 Floats = NDArray[np.float32]
 
@@ -65,6 +66,12 @@ class Engine:
     @property
     def output_names(self) -> tuple[str, ...]:
         return tuple(self._outputs)
+
+    def warm_up(self) -> None:
+        """Run once at the least shapes that the file is meant for; does nothing if the file names none."""
+        profile = from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        if profile:
+            self.run(*(np.zeros(profile[name].least, np.float32) for name in self.input_names))
 
     def __call__(self, *inputs: Floats) -> Floats:
         """Run once on `inputs` (float32, [B, C, H, W], in the order of `input_names`); returns the first output."""

@@ -36,5 +36,7 @@ class OpenNetwork(Protocol):
 
 
 def open_here(name: str, path: Path) -> Network:
-    """The network in this process, on the device that `services.engines.providers` chooses."""
-    return Engine(path)
+    """The network in this process, on the device that `services.engines.providers` chooses, warmed up."""
+    engine = Engine(path)
+    engine.warm_up()
+    return engine

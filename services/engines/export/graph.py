@@ -83,7 +83,7 @@ def export(what: Exportable, path: Path) -> float:
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / path.name
         program.save(str(fresh), external_data=False)
-        _annotate(fresh, what)
+        annotate(fresh, what)
         error = max(largest_error(what, fresh, step=step) for step in (0, 2))
         if not error <= TOLERANCE:
             raise Internal(
@@ -173,7 +173,7 @@ def _simplified(model: Any) -> None:
         step(model)
 
 
-def _annotate(path: Path, what: Exportable) -> None:
+def annotate(path: Path, what: Exportable) -> None:
     """Drop what the exporter notes of where each node came from (paths of this machine); add the shapes' profile."""
     model = onnx.load(path)
     graph = model.graph

@@ -40,7 +40,7 @@ def sam2_encoder(network: Any, *, side: int) -> Exportable:
 
 
 def compact_casper(network: nn.Module) -> Exportable:
-    """Compact Casper: see `services.casper.network.CompactCasper.forward`; sides are multiples of 16."""
+    """Compact Casper: see `services.casper.network.CompactCasper.forward`, but `t` [B, 1]; sides multiples of 16."""
     axes = (
         Axis("frames", least=1, usual=16, most=128),
         Axis("rows", least=2 * _BASE, usual=8 * _BASE, most=28 * _BASE, multiple=_BASE),
@@ -50,13 +50,43 @@ def compact_casper(network: nn.Module) -> Exportable:
     inputs = (
         Input("noisy", (batch, 3, *axes)),
         Input("conditions", (batch, 8, *axes)),
-        Input("t", (batch,)),
+        Input("t", (batch, 1)),
     )
-    return Exportable("compact-casper", network, inputs, ("clean",))
+    return Exportable("compact-casper", CompactCasperGraph(network), inputs, ("clean",))
+
+
+def guided_upscaler(network: nn.Module) -> Exportable:
+    """Super-resolution: `guide` [B, 17, H, W] (see `services.ssr.guide`) -> `result` [B, 3, H, W]; multiples of 4."""
+    return _picture("guided-upscaler", network, channels=17, multiple=4, least=16, usual=(360, 640), most=2048)
+
+
+def compact_depth(network: nn.Module) -> Exportable:
+    """Compact depth: `guide` [B, 6, H, W] (see `services.depth.guide`) -> `result` [B, 1, H, W]; multiples of 16."""
+    return _picture("compact-depth", network, channels=6, multiple=_BASE, least=32, usual=(128, 224), most=28 * _BASE)
+
+
+def _picture(
+    name: str, network: nn.Module, *, channels: int, multiple: int, least: int, usual: tuple[int, int], most: int
+) -> Exportable:
+    rows = Axis("rows", least=least, usual=usual[0], most=most, multiple=multiple)
+    columns = Axis("columns", least=least, usual=usual[1], most=most, multiple=multiple)
+    return Exportable(name, network, (Input("guide", (_batch(4), channels, rows, columns)),), ("result",))
 
 
 def _batch(most: int) -> Axis:
     return Axis("batch", least=1, usual=1, most=most)
+
+
+class CompactCasperGraph(nn.Module):
+    """Its noise levels as a column: a server takes no input that has nothing but the batch."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, noisy: Tensor, conditions: Tensor, t: Tensor) -> Tensor:
+        clean: Tensor = self.network(noisy, conditions, t[:, 0])
+        return clean
 
 
 class DepthAnythingGraph(nn.Module):

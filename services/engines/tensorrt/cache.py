@@ -22,10 +22,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
 from services.errors import Unavailable
-from services.engines.shapes import Profile, from_metadata
+from services.engines.shapes import Profile
+from services.engines.signature import signature
 from services.engines.tensorrt.machine import Machine, read_machine
 from services.weights import file_digest
 
@@ -60,6 +59,12 @@ class EngineCache:
     def __init__(self, folder: Path | None = None) -> None:
         default = os.environ.get(ENGINES_VARIABLE, "") or "~/.cache/omnimatte/engines"
         self._folder = (folder or Path(default)).expanduser()
+
+    def exports(self) -> Path:
+        """Folder of the ONNX files that were exported on this machine, made if it is not there."""
+        place = self._folder / "onnx"
+        place.mkdir(parents=True, exist_ok=True)
+        return place
 
     def folder(self, key: EngineKey) -> Path:
         """The key's own folder, made if it is not there; what it stands for is written beside the engine."""
@@ -139,8 +144,7 @@ def plan(path: Path, *, cache: EngineCache | None = None, half: bool = True) -> 
 
 def profile_of(path: Path) -> Profile:
     """The shapes that the network at `path` was exported for."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return from_metadata(session.get_modelmeta().custom_metadata_map)
+    return signature(path).profile
 
 
 def _put(path: Path, content: bytes) -> None:
