@@ -9,16 +9,15 @@ comes from the server's own environment.
     OMNIMATTE_THREADS   threads that one model instance computes with, default 1
     OMNIMATTE_PROFILE   which models are loaded at the start (services/profiles.py), default compact
     OMNIMATTE_WEIGHTS   folder of published weights, where a profile or a request needs them
+    OMNIMATTE_NETWORKS  where the stages' small networks run, see networks.py
 
-Texts travel as UINT8 tensors and are read and written through DLPack, not as Triton strings: Triton's stub makes NumPy
-arrays of those by the memory layout of NumPy 1, and dies of them under NumPy 2.
+Texts travel as UINT8 tensors, see tensors.py.
 
 Must not know: what a stage computes, who calls, and what will be called next. Runs only inside Triton's stub process.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 import time
@@ -29,6 +28,8 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from model_repository import networks
+from model_repository.tensors import to_array, to_tensor
 from services import registry
 from services.artifacts import Store
 from services.errors import BadOption, Internal, OmnimatteError, encode, from_exception
@@ -40,7 +41,6 @@ PROGRESS_SECONDS = 0.2
 CANCEL_POLL_SECONDS = 0.05
 """Asking Triton whether the caller is gone crosses a process boundary: a stage may check more often, we do not ask."""
 
-_CONSUMED = b"used_dltensor"  # the capsule keeps a pointer to it
 _TRITON_CODES = {
     "INVALID_ARGUMENT": "INVALID_ARG",
     "NOT_FOUND": "NOT_FOUND",
@@ -62,7 +62,7 @@ def stage_model(name: str, *, factory: Callable[[], Stage] | None = None) -> typ
         def initialize(self, args: dict[str, str]) -> None:
             self._store = Store(_required("OMNIMATTE_STORE"))
             threads = _use_threads_from_environment()
-            self._stage = factory() if factory is not None else registry.create(name)
+            self._stage = factory() if factory is not None else registry.create(name, open_network=networks.configured())
             self._stage.load(preloaded(name))
             _limit_loaded_libraries(threads)
             pb_utils.Logger.log_info(f"{args['model_instance_name']}: stage {name} is loaded, {threads} thread(s)")
@@ -138,7 +138,7 @@ def _answer(request: Any, *, name: str, stage: Stage, store: Store) -> None:
 
 def _text(tensor: Any) -> str:
     try:
-        return np.from_dlpack(tensor).tobytes().decode()
+        return to_array(tensor).tobytes().decode()
     except UnicodeDecodeError as error:
         raise BadOption(
             f"the stage request is not UTF-8 ({error.reason}); send the JSON of a stage request."
@@ -147,11 +147,8 @@ def _text(tensor: Any) -> str:
 
 def _event(event: Progress | Result) -> Any:
     # A bytearray, because DLPack does not export memory that must not be written to.
-    capsule = np.frombuffer(bytearray(event_to_json(event).encode()), np.uint8).__dlpack__()
-    tensor = pb_utils.Tensor.from_dlpack("event", capsule)
-    # The stub marks the capsule as consumed by a name that only it knows, at which NumPy prints an error for each.
-    ctypes.pythonapi.PyCapsule_SetName(ctypes.py_object(capsule), _CONSUMED)
-    return pb_utils.InferenceResponse([tensor])
+    text = np.frombuffer(bytearray(event_to_json(event).encode()), np.uint8)
+    return pb_utils.InferenceResponse([to_tensor("event", text)])
 
 
 def _required(variable: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from orchestrator.engines_cli import add_engines
 from orchestrator.options import FORMATS, IMAGE_CONTEXTS, SCHEDULES, TIERS
 from orchestrator.wishes import ObjectWish, box_wish, mask_wish, point_wish
 from services.errors import BadOption
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     _add_jobs(commands.add_parser("jobs", help="look after the jobs of a running server"))
     _add_weights(commands.add_parser("weights", help="list, get and check published weights"))
     _add_doctor(commands.add_parser("doctor", help="what this machine can run, and what is missing"))
+    add_engines(commands.add_parser("engines", help="prepare the small networks for this machine's GPU"))
     return root
 
 

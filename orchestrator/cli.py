@@ -123,12 +123,19 @@ def _doctor(parsed: argparse.Namespace) -> int:
     return doctor.run(parsed)
 
 
+def _engines(parsed: argparse.Namespace) -> int:
+    from orchestrator.engines_cli import engines
+
+    return engines(parsed)
+
+
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "decompose": _decompose,
     "up": _up,
     "jobs": _jobs,
     "weights": _weights,
     "doctor": _doctor,
+    "engines": _engines,
 }
 
 

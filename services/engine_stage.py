@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from services.engines import Engine
+from services.engines import Network, OpenNetwork, open_here
 from services.stage import Params, Stage
 from services.weights import file_digest
 
 
 class EngineStage(Stage):
-    """A stage around the network in the file `weights`; `warm_up` is the shape of a small input of it."""
+    """A stage around the network in the file `weights`, which is called as the stage is."""
 
-    def __init__(self, weights: Path, *, warm_up: tuple[int, int, int, int]) -> None:
+    def __init__(self, weights: Path, *, open_network: OpenNetwork = open_here) -> None:
         self._path = weights
-        self._warm_up = warm_up
-        self._engine: Engine | None = None
+        self._open = open_network
+        self._network: Network | None = None
 
     def weights(self, params: Params) -> str:
         return file_digest(self._path)
 
     def load(self, params: Params) -> None:
-        if self._engine is None:
-            self._engine = Engine(self._path)
-            self._engine(np.zeros(self._warm_up, np.float32))
+        if self._network is None:
+            self._network = self._open(self.name, self._path)
 
     @property
-    def engine(self) -> Engine:
+    def network(self) -> Network:
         """The network; `load` comes first, as `services.stage.execute` sees to."""
-        assert self._engine is not None
-        return self._engine
+        assert self._network is not None
+        return self._network

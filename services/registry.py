@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from services.errors import BadOption
 from services.stage import Stage
+
+if TYPE_CHECKING:
+    from services.engines import OpenNetwork
 
 STAGES = {
     "ingest": "services.ingest.stage:Ingest",
@@ -17,14 +21,20 @@ STAGES = {
     "omnimatte": "services.omnimatte.stage:Omnimatte",
     "finish": "services.finish.stage:Finish",
 }
+WITH_NETWORKS = ("ssr", "depth")
+"""The stages that open networks (`services.engines.OpenNetwork`)."""
 
 
-def create(name: str) -> Stage:
-    """A new instance of the stage `name`, its weights not yet loaded. Raises BadOption for an unknown name."""
+def create(name: str, *, open_network: OpenNetwork | None = None) -> Stage:
+    """A new instance of the stage `name`, its weights not yet loaded. Raises BadOption for an unknown name.
+
+    open_network: how it opens its networks, if it has any; by default in this process.
+    """
     try:
         module, _, cls = STAGES[name].partition(":")
     except KeyError:
         raise BadOption(f"there is no stage {name!r}; the stages are {', '.join(STAGES)}.") from None
-    stage = getattr(import_module(module), cls)()
+    given = {"open_network": open_network} if open_network is not None and name in WITH_NETWORKS else {}
+    stage = getattr(import_module(module), cls)(**given)
     assert isinstance(stage, Stage)
     return stage

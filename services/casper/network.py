@@ -48,7 +48,9 @@ class Block(nn.Module):
         """x: [(B T), C, H, W]; level: [B, time]."""
         h = self.conv1(F.silu(self.norm1(x)))
         h = h + self.mix(_neighbours(h, frames))
-        scale, shift = self.level(level).repeat_interleave(frames, dim=0)[..., None, None].chunk(2, dim=1)
+        # Not repeat_interleave, whose export to ONNX fails for more than one clip.
+        per_frame = self.level(level)[:, None].expand(-1, frames, -1).flatten(0, 1)
+        scale, shift = per_frame[..., None, None].chunk(2, dim=1)
         h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
         return torch.add(self.skip(x), h)
 

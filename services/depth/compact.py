@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from services import frames, geometry, tracks
 from services.depth import crossings, guide
 from services.depth.smoothing import median_of_three, smooth_tracks
-from services.engines import Engine
+from services.engines import Network, OpenNetwork, open_here
 from services.model_stage import Model
 from services.stage import Params, Work
 from services.trimask import scaled
@@ -27,21 +27,21 @@ Bytes = NDArray[np.uint8]
 class CompactModel(Model):
     """The network in the file `weights`."""
 
-    def __init__(self, weights: Path = WEIGHTS) -> None:
+    def __init__(self, weights: Path = WEIGHTS, *, open_network: OpenNetwork = open_here) -> None:
         self._path = weights
-        self._engine: Engine | None = None
+        self._open = open_network
+        self._network: Network | None = None
 
     def weights(self) -> str:
         return file_digest(self._path)
 
     def load(self, params: Params) -> None:
-        if self._engine is None:
-            self._engine = Engine(self._path)
-            self._engine(np.zeros((1, guide.CHANNELS, 32, 32), np.float32))
+        if self._network is None:
+            self._network = self._open("depth", self._path)
 
     def run(self, work: Work) -> Params:
         """Writes `depth` [T, h, w] float16 at base resolution and `objects` [T, N] float32, NaN where unseen."""
-        assert self._engine is not None
+        assert self._network is not None
         total, native_height, native_width = work.inputs["video"].array("frames").shape[:3]
         height, width = geometry.base_size(native_height, native_width)
         count = len(work.params["objects"])
@@ -59,7 +59,7 @@ class CompactModel(Model):
 
     def _maps(self, work: Work, *, greys: Bytes, masks: Bytes, objects: Floats) -> Iterator[Floats]:
         """The depth map [h, w] of each frame; fills the frame's part of `greys`, `masks` and `objects` on the way."""
-        assert self._engine is not None
+        assert self._network is not None
         height, width = greys.shape[1:]
         source = work.inputs["video"].array("frames")
         followed = tracks.parse(work.params["objects"])
@@ -70,13 +70,13 @@ class CompactModel(Model):
                 work.check()
                 greys[t] = cv2.cvtColor(small[t - start], cv2.COLOR_RGB2GRAY)
                 own = scaled(mask, height=height, width=width)
-                depth = estimate(self._engine, frame, own)
+                depth = estimate(self._network, frame, own)
                 masks[t] = own
                 objects[t] = guide.object_depths(depth, own)
                 work.progress(t + 1, len(objects), "frames")
                 yield depth
 
 
-def estimate(engine: Engine, frame: Floats, masks: NDArray[np.uint8]) -> Floats:
+def estimate(network: Network, frame: Floats, masks: NDArray[np.uint8]) -> Floats:
     """Depth map [h, w] 0 far .. 1 near of one frame [h, w, 3] 0..1 with object masks [h, w, N], at base resolution."""
-    return np.clip(engine(guide.guide(frame, masks)[None])[0, 0], 0, 1)
+    return np.clip(network(guide.guide(frame, masks)[None])[0, 0], 0, 1)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from services.depth.compact import WEIGHTS, CompactModel
+from services.engines import OpenNetwork, open_here
 from services.model_stage import Model, ModelStage
 from services.profiles import COMPACT, MODELS
 
@@ -33,6 +34,12 @@ class Depth(ModelStage):
     name: ClassVar[str] = "depth"
     version: ClassVar[int] = 2
 
-    def __init__(self, compact: Path = WEIGHTS, *, published: Mapping[str, Callable[[], Model]] = PUBLISHED) -> None:
+    def __init__(
+        self,
+        compact: Path = WEIGHTS,
+        *,
+        published: Mapping[str, Callable[[], Model]] = PUBLISHED,
+        open_network: OpenNetwork = open_here,
+    ) -> None:
         """compact: the weights of the compact model; those of the others are found in the weights folder."""
-        super().__init__({COMPACT: partial(CompactModel, compact), **published})
+        super().__init__({COMPACT: partial(CompactModel, compact, open_network=open_network), **published})

@@ -77,6 +77,11 @@ class Segmenter:
         self.size = int(model.image_size)
 
     @property
+    def encoder(self) -> Any:
+        """The image encoder alone, to be exported: transformers' Sam2VisionModel."""
+        return self._model.vision_encoder
+
+    @property
     def reach(self) -> Reach:
         """How far the model looks back in time."""
         return Reach(spatial=self._config.num_maskmem - 1, pointers=self._config.max_object_pointers_in_encoder - 1)

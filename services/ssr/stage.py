@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from services import frames, geometry, tracks
 from services.engine_stage import EngineStage
-from services.engines import Engine
+from services.engines import Network, OpenNetwork, open_here
 from services.errors import BadOption
 from services.ssr import guide
 from services.stage import Params, Work
@@ -33,8 +33,8 @@ class Ssr(EngineStage):
     name: ClassVar[str] = "ssr"
     version: ClassVar[int] = 2
 
-    def __init__(self, weights: Path = WEIGHTS) -> None:
-        super().__init__(weights, warm_up=(1, guide.CHANNELS, 16, 16))
+    def __init__(self, weights: Path = WEIGHTS, *, open_network: OpenNetwork = open_here) -> None:
+        super().__init__(weights, open_network=open_network)
 
     def run(self, work: Work) -> Params:
         """Writes `frames` [T, h, w, 3] float16 0..1 at working resolution.
@@ -54,7 +54,7 @@ class Ssr(EngineStage):
             part = np.empty((stop - start, height, width, 3), np.float16)
             for t, shown in enumerate(_shown(work, start=start, stop=stop, height=height, width=width)):
                 work.check()
-                part[t] = sharpen(self.engine, shown.guides)
+                part[t] = sharpen(self.network, shown.guides)
                 if shown.preserved is not None:
                     part[t][shown.preserved] = shown.image[shown.preserved]
                 work.progress(start + t + 1, total, "frames")
@@ -71,10 +71,10 @@ class _Shown:
     preserved: NDArray[np.bool_] | None
 
 
-def sharpen(engine: Engine, guides: NDArray[np.float32]) -> NDArray[np.float16]:
+def sharpen(network: Network, guides: NDArray[np.float32]) -> NDArray[np.float16]:
     """One frame [h, w, 3] float16 0..1 from `guide.guide`'s [CHANNELS, h, w]."""
     height, width = guides.shape[-2:]
-    result = engine(guide.padded(guides)[None])[0, :, :height, :width]
+    result = network(guide.padded(guides)[None])[0, :, :height, :width]
     return np.clip(result, 0, 1).transpose(1, 2, 0).astype(np.float16)
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.engines import THREADS_VARIABLE, Engine, threads
+from services.engines.engine import THREADS_VARIABLE, Engine, threads
 from services.errors import Internal, Unavailable
 
-SHIPPED = Path(__file__).resolve().parents[2] / "services" / "depth" / "compact.onnx"
+SHIPPED = Path(__file__).resolve().parents[3] / "services" / "depth" / "compact.onnx"
 
 
 def test_sizes_may_change_from_call_to_call() -> None:
