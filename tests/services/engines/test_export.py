@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from services.engines.export.graph import TOLERANCE, Axis, Exportable, Input, export, inputs_of, largest_error, profile
-from services.engines.tensorrt.graph import complaints
 from services.engines.engine import Engine
-from services.errors import Internal
+from services.engines.export.graph import TOLERANCE, Axis, Exportable, Input, export, inputs_of, largest_error, profile
 from services.engines.tensorrt.cache import profile_of
+from services.engines.tensorrt.graph import complaints
+from services.errors import Internal
 
 
 @pytest.mark.parametrize("step", [0, 1, 2])
