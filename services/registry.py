@@ -21,7 +21,7 @@ STAGES = {
     "omnimatte": "services.omnimatte.stage:Omnimatte",
     "finish": "services.finish.stage:Finish",
 }
-WITH_NETWORKS = ("ssr", "depth")
+WITH_NETWORKS = ("ssr", "depth", "casper", "sam2")
 """The stages that open networks (`services.engines.OpenNetwork`)."""
 
 

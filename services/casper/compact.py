@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from services import base_clip, geometry, tracks
 from services.casper import runs, sampler
 from services.casper.conditions import Conditions
 from services.casper.network import CONDITION_CHANNELS, CompactCasper
+from services.engines import Network, OpenNetwork
 from services.errors import BadOption
 from services.model_stage import Model
 from services.stage import Params, Work
@@ -23,17 +26,20 @@ _MAX_STEPS = 256
 
 
 class CompactModel(Model):
-    """The network in the file `weights`."""
+    """The network in the file `weights`, in PyTorch; or as a network that `open_network` opens."""
 
-    def __init__(self, weights: Path = WEIGHTS) -> None:
-        self._path = weights
-        self._network: CompactCasper | None = None
+    def __init__(self, weights: Path = WEIGHTS, *, open_network: OpenNetwork | None = None) -> None:
+        self._path, self._open = weights, open_network
+        self._network: sampler.Denoiser | None = None
 
     def weights(self) -> str:
         return file_digest(self._path)
 
     def load(self, params: Params) -> None:
         if self._network is not None:
+            return
+        if self._open is not None:
+            self._network = _Exported(self._open("casper", None))
             return
         self._network = network = load_network(self._path)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
@@ -64,6 +70,16 @@ class CompactModel(Model):
             "window": sampling.window,
             "overlap": sampling.overlap,
         }
+
+
+@dataclass(frozen=True)
+class _Exported:
+    """An exported network, called as the PyTorch one is."""
+
+    network: Network
+
+    def __call__(self, noisy: Tensor, conditions: Tensor, t: Tensor) -> Tensor:
+        return torch.from_numpy(self.network(noisy.numpy(), conditions.numpy(), t[:, None].numpy()))
 
 
 def load_network(path: Path) -> CompactCasper:

@@ -11,16 +11,23 @@ import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from services.casper.schedule import ddim_step, timesteps
 from services.casper.windows import Window, blend_weights, blended, plan_windows
 
 Video = NDArray[np.float32]
+
+
+class Denoiser(Protocol):
+    """See `services.casper.network.CompactCasper.forward`."""
+
+    def __call__(self, noisy: Tensor, conditions: Tensor, t: Tensor, /) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ def frame_noise(frame: int, *, seed: int, height: int, width: int) -> Video:
 
 
 def sample(
-    network: nn.Module,
+    network: Denoiser,
     conditions: Callable[[Window], Tensor],
     *,
     shape: tuple[int, int, int],
@@ -74,7 +81,7 @@ def sample(
 
 
 def _denoised(
-    network: nn.Module,
+    network: Denoiser,
     conditions: Callable[[Window], Tensor],
     state: NDArray[np.float16],
     windows: tuple[Window, ...],
@@ -90,9 +97,9 @@ def _denoised(
 
 
 @torch.inference_mode()
-def _predict(network: nn.Module, noisy: Tensor, conditions: Tensor, t: float) -> Tensor:
+def _predict(network: Denoiser, noisy: Tensor, conditions: Tensor, t: float) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16):
-        clean: Tensor = network(noisy, conditions, torch.full((1,), t))
+        clean = network(noisy, conditions, torch.full((1,), t))
     return clean.clamp(-1, 1)
 
 

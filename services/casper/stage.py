@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from services.casper.compact import WEIGHTS, CompactModel
+from services.engines import OpenNetwork
 from services.model_stage import Model, ModelStage
 from services.profiles import COMPACT, MODELS
 
@@ -29,6 +30,13 @@ class Casper(ModelStage):
     name: ClassVar[str] = "casper"
     version: ClassVar[int] = 3
 
-    def __init__(self, compact: Path = WEIGHTS, *, published: Mapping[str, Callable[[], Model]] = PUBLISHED) -> None:
-        """compact: the weights of the compact model; those of the others are found in the weights folder."""
-        super().__init__({COMPACT: partial(CompactModel, compact), **published})
+    def __init__(
+        self,
+        compact: Path = WEIGHTS,
+        *,
+        published: Mapping[str, Callable[[], Model]] = PUBLISHED,
+        open_network: OpenNetwork | None = None,
+    ) -> None:
+        """compact: the weights of the compact model, which runs in PyTorch unless `open_network` opens its network;
+        those of the others are found in the weights folder."""
+        super().__init__({COMPACT: partial(CompactModel, compact, open_network=open_network), **published})

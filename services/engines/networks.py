@@ -62,6 +62,13 @@ def find(names: Iterable[str]) -> tuple[Source, ...]:
     return tuple(known[name] for name in wanted) or tuple(known.values())
 
 
+def graph_of(name: str) -> Path:
+    """The ONNX file of the network `name`, in this machine's folder of exports, made if need be. Raises as above."""
+    from services.engines.tensorrt.cache import EngineCache
+
+    return find([name])[0].file(EngineCache().exports())
+
+
 def _casper(folder: Path) -> Path:
     weights = _PACKAGE / "casper" / "compact.safetensors"
 

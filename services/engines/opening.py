@@ -31,12 +31,19 @@ class Network(Protocol):
 class OpenNetwork(Protocol):
     """What a stage is given to open its networks with."""
 
-    def __call__(self, name: str, path: Path) -> Network:
-        """The network `name`, whose graph is the ONNX file at `path`. Raises Unavailable if it is not there."""
+    def __call__(self, name: str, path: Path | None) -> Network:
+        """The network `name`, whose graph is the ONNX file at `path`; None: where whoever opens it keeps its exports.
+
+        Raises Unavailable if it is not there.
+        """
 
 
-def open_here(name: str, path: Path) -> Network:
-    """The network in this process, on the device that `services.engines.providers` chooses, warmed up."""
+def open_here(name: str, path: Path | None) -> Network:
+    """The network in this process, on the device that `services.engines.providers` chooses, warmed up.
+
+    Only for files that the package brings: what would have to be exported first runs in PyTorch here.
+    """
+    assert path is not None, name
     engine = Engine(path)
     engine.warm_up()
     return engine

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from services.artifacts import Artifact, digest
 from services.catalogue import digest_of, locate
 from services.chunk_writer import ChunkWriter
+from services.engines import OpenNetwork
 from services.errors import BadOption
 from services.model_stage import Model
 from services.sam2 import whole
@@ -21,6 +22,7 @@ from services.sam21.loading import CONFIG, load
 from services.sam21.prompts import Prompt
 from services.sam21.segmenter import Segmenter
 from services.sam21.tracking import track
+from services.sam21.variants import EDGETAM
 from services.stage import Params, Work
 from services.weights import file_digest
 
@@ -30,8 +32,9 @@ Byte = NDArray[np.uint8]
 class PublishedModel(Model):
     """The segmenter `name` of `services.profiles.MODELS["sam2"]`, with the weights in the weights folder."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, *, open_network: OpenNetwork | None = None) -> None:
+        """open_network: opens the image encoder, if it is not to run in PyTorch; EdgeTAM's always does."""
+        self._name, self._open = name, None if name == EDGETAM else open_network
         self._segmenter: Segmenter | None = None
 
     def weights(self) -> str:
@@ -41,7 +44,8 @@ class PublishedModel(Model):
 
     def load(self, params: Params) -> None:
         if self._segmenter is None:
-            self._segmenter = load(locate(self._name), variant=self._name)
+            opened = self._open(f"{self._name}-encoder", None) if self._open is not None else None
+            self._segmenter = load(locate(self._name), variant=self._name, encoder=opened)
 
     def run(self, work: Work) -> Params:
         assert self._segmenter is not None

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import ClassVar
 
+from services.engines import OpenNetwork
 from services.model_stage import Model, ModelStage
 from services.profiles import COMPACT, MODELS
 from services.sam2.classical import ClassicalModel
 
 
-def _published(name: str) -> Model:
+def _published(name: str, open_network: OpenNetwork | None) -> Model:
     from services.sam2.published import PublishedModel
 
-    return PublishedModel(name)
-
-
-PUBLISHED: Mapping[str, Callable[[], Model]] = {
-    name: partial(_published, name) for name in MODELS["sam2"] if name != COMPACT
-}
+    return PublishedModel(name, open_network=open_network)
 
 
 class Sam2(ModelStage):
@@ -31,5 +26,7 @@ class Sam2(ModelStage):
     name: ClassVar[str] = "sam2"
     version: ClassVar[int] = 1
 
-    def __init__(self, *, published: Mapping[str, Callable[[], Model]] = PUBLISHED) -> None:
+    def __init__(self, *, open_network: OpenNetwork | None = None) -> None:
+        """open_network: opens the image encoder of SAM 2.1; by default it runs in PyTorch with the rest."""
+        published = {name: partial(_published, name, open_network) for name in MODELS[self.name] if name != COMPACT}
         super().__init__({COMPACT: ClassicalModel, **published})

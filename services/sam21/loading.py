@@ -16,8 +16,10 @@ from transformers.models.edgetam.configuration_edgetam import EdgeTamVisionConfi
 from services.checkpoint.config import read_json
 from services.checkpoint.files import open_checkpoint
 from services.checkpoint.loading import load_into
+from services.engines import Network
 from services.errors import BadOption, NotFound
 from services.sam21 import names, variants
+from services.sam21.exported import ExportedEncoder
 from services.sam21.repvit import edgetam
 from services.sam21.segmenter import Segmenter
 
@@ -36,7 +38,12 @@ def weights_file(folder: Path) -> Path:
 
 
 def load(
-    folder: Path, *, variant: str = "", device: torch.device | None = None, precision: torch.dtype | None = None
+    folder: Path,
+    *,
+    variant: str = "",
+    device: torch.device | None = None,
+    precision: torch.dtype | None = None,
+    encoder: Network | None = None,
 ) -> Segmenter:
     """The segmenter in `folder`.
 
@@ -45,6 +52,7 @@ def load(
         variant: one of `variants.VARIANTS`; needed only where the folder has no `config.json`.
         device: by default the accelerator that torch finds, else the CPU.
         precision: of encoder and memory; by default bfloat16 on an accelerator, float32 on the CPU.
+        encoder: the image encoder as an exported network (SAM 2.1 only); by default PyTorch's.
 
     Raises:
         NotFound: there are no weights.
@@ -57,6 +65,8 @@ def load(
     if names.is_original(checkpoint.stored):
         checkpoint = checkpoint.converted(names.renamed)
     load_into(model, checkpoint, dtype=torch.float32)
+    if encoder is not None:
+        model.vision_encoder = ExportedEncoder(encoder, positions=model.vision_encoder.neck.position_encoding)
     device = device or best_device()
     usual = torch.float32 if device.type == "cpu" else torch.bfloat16
     return Segmenter(model, device=device, precision=precision or usual)

@@ -6,8 +6,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from services.artifacts import Artifact, Store, digest
+from services.casper.compact import WEIGHTS, load_network
 from services.casper.stage import Casper
 from services.errors import BadOption, Cancelled, NotFound
 from services.stage import Request, Result, execute
@@ -112,6 +114,36 @@ def test_the_same_request_gives_the_same_pixels_in_another_store(scene: tuple, t
     second, two = _run(other, inputs)
     assert first.address == second.address
     assert np.array_equal(one.array("frames")[:], two.array("frames")[:])
+
+
+def test_an_exported_network_takes_the_place_of_the_one_in_pytorch(scene: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    store, inputs, _, _ = scene
+    _, here = _run(store, inputs)
+    network, opened = load_network(WEIGHTS), []
+
+    class Served:
+        """What a server would answer: the same network, arrays in, arrays out."""
+
+        def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+            noisy, conditions, t = (torch.from_numpy(one) for one in inputs)
+            assert t.shape == (1, 1)
+            with torch.inference_mode():
+                return network(noisy, conditions, t[:, 0]).numpy()
+
+    def served(name: str, path: Path | None) -> Served:
+        opened.append((name, path))
+        return Served()
+
+    other = Store(str(tmp_path))
+    for name, arrays in (("v", ["frames"]), ("m", ["masks"]), ("p", ["base", "base_seen"])):
+        _copy(store, other, name, arrays)
+    stage = Casper(open_network=served)  # type: ignore[arg-type]
+    result = execute(
+        stage, Request("casper", {"objects": OBJECTS, "runs": {"background": []}, "steps": 1}, inputs), other
+    )
+    there = np.asarray(other.get(f"{result.address}/background").array("frames")[:])
+    assert opened == [("casper", None)]
+    assert np.abs(there.astype(np.float32) - np.asarray(here.array("frames")[:])).mean() < 2e-3
 
 
 def test_cancelling_stops_between_steps(scene: tuple) -> None:  # type: ignore[type-arg]

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from services.artifacts import Store, digest
 from services.errors import BadOption, BadPrompt, Cancelled, NotFound
 from services.sam2.stage import Sam2
+from services.sam21.loading import load
 from services.stage import Request, Result, address_of, execute
 from tests.services.sam21 import tiny
 
@@ -83,6 +85,31 @@ def test_a_model_without_its_weights_says_what_to_do(store: Store) -> None:
         execute(Sam2(), request(BOX, POINT, model="sam2.1-large"), store)
     with pytest.raises(BadOption, match="no model 'best'"):
         execute(Sam2(), request(BOX, POINT, model="best"), store)
+
+
+def test_an_exported_encoder_takes_the_place_of_the_one_in_pytorch(
+    store: Store, weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    here = execute(Sam2(), request(BOX, POINT), store)
+    inner, opened = load(weights).encoder, []
+
+    class Served:
+        """What a server would answer: the same encoder, arrays in, arrays out."""
+
+        def run(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+            with torch.inference_mode():
+                return tuple(one.numpy() for one in inner(torch.from_numpy(inputs[0])).fpn_hidden_states)
+
+    def served(name: str, path: Path | None) -> Served:
+        opened.append((name, path))
+        return Served()
+
+    other = Store(str(tmp_path_factory.mktemp("other")))
+    _put(other, "video", "frames", np.asarray(store.get(digest("video")).array("frames")[:]), chunk=4)
+    _put(other, "drawn", "masks", np.asarray(store.get(digest("drawn")).array("masks")[:]))
+    there = execute(Sam2(open_network=served), request(BOX, POINT), other)  # type: ignore[arg-type]
+    assert opened == [(f"{MODEL}-encoder", None)]
+    assert np.array_equal(masks(store, here), masks(other, there))
 
 
 def test_the_whole_of_an_object_is_found_on_its_solo_video(store: Store) -> None:
