@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from services import tracks
 from services.artifacts import Artifact, digest
 from services.casper import runs
+from services.casper.large.casper import LargeCasper
 from services.casper.large.families import FAMILIES, Family
 from services.casper.large.placement import choose, seen_device
 from services.casper.large.tiers import FULL, Tier, tier
@@ -40,7 +41,7 @@ class PublishedModel(Model):
 
     def __init__(self, name: str) -> None:
         self._family: Family = FAMILIES[name]
-        self._loaded: Any = None
+        self._loaded: LargeCasper | None = None
         self._placed_for = (0, 0)
 
     def weights(self) -> str:
@@ -50,7 +51,7 @@ class PublishedModel(Model):
 
     def load(self, params: Params) -> None:
         """Raises NotFound, BadOption (naming the tensor that does not fit), OutOfSpace (saying what would fit)."""
-        height, width = _asked_size(params) or self._family.size
+        height, width = _asked_size(params) or self._size
         if self._loaded is not None and height * width <= self._placed_for[0] * self._placed_for[1]:
             return
         self._loaded = None
@@ -65,18 +66,25 @@ class PublishedModel(Model):
         self._loaded = self._family.load(locate(self._family.base), placement, casper=self._family.file())
         self._placed_for = height, width
 
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Height and width of the model's frames for clips that are wider than tall."""
+        return self._family.standard.height, self._family.standard.width
+
     def run(self, work: Work) -> Params:
+        assert self._loaded is not None
         objects = tracks.parse(work.params["objects"])
         wanted = runs.parse(work.params, objects)
         clip = _StoredClip.of(work, objects)
         total, native_height, native_width = clip.video.shape[:3]
-        height, width = _asked_size(work.params) or _turned(self._family.size, native_height, native_width)
-        sampling = self._family.sampling(
+        height, width = _asked_size(work.params) or _turned(self._size, native_height, native_width)
+        sampling = replace(
+            self._family.standard,
             tier=_tier(work.params),
             seed=int(work.params.get("seed", 0)),
             height=height,
             width=width,
-            **{name: work.params[name] for name in ("prompt", "context") if work.params.get(name)},
+            **{name: str(work.params[name]) for name in ("prompt", "context") if work.params.get(name)},
         )
 
         def progress(done: int, total: int, note: str) -> None:

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from services.casper.large import kept
+from services.casper.large.kept import DEFAULT_PROMPT
 from services.checkpoint.files import open_checkpoint
 from services.errors import BadOption, NotFound
 
-DEFAULT_PROMPT = "empty scene"
 TOKENS = 226
 
 

@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import save_file
 
 from services.casper.cogvideox.model import CASPER_FILE
-from services.casper.cogvideox.text import DEFAULT_PROMPT, embedding_file
+from services.casper.cogvideox.text import embedding_file
 from services.casper.cogvideox.vae import SCALING
+from services.casper.large.kept import DEFAULT_PROMPT
 
 TOKENS, CHANNELS = 8, 16
 

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
+from services.casper.large.casper import LargeCasper, Sampling
 from services.casper.large.placement import Need, Placement
-from services.casper.large.tiers import Tier
+from services.casper.large.windows import COGVIDEOX, WAN
 from services.catalogue import locate
-from services.errors import BadOption
 
 _FILE = "casper.safetensors"
 
@@ -25,11 +24,11 @@ class Family(ABC):
     """One published Casper.
 
     Attributes:
-        size: height and width of its frames, for clips that are wider than tall.
+        standard: how it samples by default; its size is for clips that are wider than tall.
         base, casper: entries of the catalogue with its parts, and with its own denoiser.
     """
 
-    size: tuple[int, int]
+    standard: Sampling
     base: str
     casper: str
 
@@ -42,12 +41,8 @@ class Family(ABC):
         """What it needs at a size."""
 
     @abstractmethod
-    def load(self, folder: Path, placement: Placement, *, casper: Path) -> Any:
+    def load(self, folder: Path, placement: Placement, *, casper: Path) -> LargeCasper:
         """The model, from its base's folder and its own checkpoint. Raises NotFound, BadOption."""
-
-    @abstractmethod
-    def sampling(self, *, tier: Tier, seed: int, height: int, width: int, prompt: str = "", context: str = "") -> Any:
-        """How to sample; "" leaves a choice to the model. Raises BadOption for a choice that it has not."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +52,10 @@ class CogVideoX(Family):
 
         return need_at(height, width)
 
-    def load(self, folder: Path, placement: Placement, *, casper: Path) -> Any:
+    def load(self, folder: Path, placement: Placement, *, casper: Path) -> LargeCasper:
         from services.casper.cogvideox.casper import CogVideoXCasper
 
         return CogVideoXCasper.load(folder, placement, casper=casper)
-
-    def sampling(self, *, tier: Tier, seed: int, height: int, width: int, prompt: str = "", context: str = "") -> Any:
-        from services.casper.cogvideox.casper import Sampling
-
-        if context:
-            raise BadOption("CogVideoX has no picture encoder, so no image context; leave it out.", field="context")
-        given: dict[str, Any] = {"prompt": prompt} if prompt else {}
-        return Sampling(tier=tier, seed=seed, height=height, width=width, **given)
 
 
 @dataclass(frozen=True)
@@ -80,22 +67,19 @@ class Wan(Family):
 
         return need_at(self.parameters)(height, width)  # type: ignore[arg-type]
 
-    def load(self, folder: Path, placement: Placement, *, casper: Path) -> Any:
+    def load(self, folder: Path, placement: Placement, *, casper: Path) -> LargeCasper:
         from services.casper.wan.casper import WanCasper
 
         return WanCasper.load(folder, placement, size=self.parameters, casper=casper)  # type: ignore[arg-type]
 
-    def sampling(self, *, tier: Tier, seed: int, height: int, width: int, prompt: str = "", context: str = "") -> Any:
-        from services.casper.wan.casper import Sampling
 
-        given: dict[str, Any] = {name: value for name, value in (("prompt", prompt), ("context", context)) if value}
-        return Sampling(tier=tier, seed=seed, height=height, width=width, **given)
-
+_COGVIDEOX = Sampling(height=384, width=672, rule=COGVIDEOX)
+_WAN = Sampling(height=480, width=832, rule=WAN)
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
-        "cogvideox": CogVideoX((384, 672), "cogvideox-fun-v1.5-5b-inp", "casper-cogvideox"),
-        "wan-1.3b": Wan((480, 832), "wan2.1-fun-1.3b-inp", "casper-wan-1.3b", "1.3b"),
-        "wan-14b": Wan((480, 832), "wan2.1-fun-14b-inp", "casper-wan-14b", "14b"),
+        "cogvideox": CogVideoX(_COGVIDEOX, "cogvideox-fun-v1.5-5b-inp", "casper-cogvideox"),
+        "wan-1.3b": Wan(_WAN, "wan2.1-fun-1.3b-inp", "casper-wan-1.3b", "1.3b"),
+        "wan-14b": Wan(_WAN, "wan2.1-fun-14b-inp", "casper-wan-14b", "14b"),
     }
 )

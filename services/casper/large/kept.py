@@ -12,6 +12,8 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
+DEFAULT_PROMPT = "empty scene"
+
 
 def write(path: Path, embedding: Tensor, *, prompt: str) -> None:
     """Keep an embedding at `path`, whole or not at all, its folder made if needed. Raises OSError."""

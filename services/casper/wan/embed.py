@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from services.casper.large.kept import DEFAULT_PROMPT
 from services.casper.wan import files, text
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Write the text embedding of a prompt into a weights folder.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("prompt", nargs="?", default=text.DEFAULT_PROMPT)
+    parser.add_argument("prompt", nargs="?", default=DEFAULT_PROMPT)
     given = parser.parse_args(arguments)
     path = given.folder / files.PROMPTS / text.file_name(given.prompt)
     text.write(path, given.prompt, files.read_text_encoder(given.folder)(given.prompt))

@@ -7,7 +7,7 @@ Must not know: the denoiser.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from services.frames import to_float
 
-Context = Literal["first_frame", "zeros"]
+FIRST_FRAME, ZEROS = "first_frame", "zeros"
+CONTEXTS = (FIRST_FRAME, ZEROS)
 
 SIDE = 224
 TOKENS, CHANNELS = 257, 1280

@@ -18,10 +18,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from services.casper.large import kept
+from services.casper.large.kept import DEFAULT_PROMPT
 from services.errors import BadOption, NotFound
 
 TOKENS = 512
-DEFAULT_PROMPT = "empty scene"
 
 Encoder = Callable[[str], Tensor]
 """A prompt to its embedding [n, channels], n its own length in tokens."""

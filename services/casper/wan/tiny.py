@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from services.casper.large.kept import DEFAULT_PROMPT
 from services.casper.wan import files, keys, lora, network, text
 from services.casper.wan.network import Shape
 
@@ -84,7 +85,7 @@ def write_tiny(folder: Path, *, seed: int = 0, adapter: bool = False) -> Path:
         save_file(whole, folder / files.CASPER)
     torch.save(keys.renamed(tiny_vae(seed).state_dict(), keys.vae_to_original), folder / files.VAE[0])
     words = torch.randn(3, SHAPE.text_dim, generator=torch.Generator().manual_seed(seed))
-    text.write(folder / files.PROMPTS / text.file_name(text.DEFAULT_PROMPT), text.DEFAULT_PROMPT, words)
+    text.write(folder / files.PROMPTS / text.file_name(DEFAULT_PROMPT), DEFAULT_PROMPT, words)
     _write_image_encoder(folder / files.CLIP[1], seed)
     return folder
 

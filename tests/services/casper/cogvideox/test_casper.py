@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from services.base_clip import BaseClip
-from services.casper.cogvideox.casper import CogVideoXCasper, Part, Sampling
-from services.casper.cogvideox.distance import CAP, distances, main
+from services.casper.cogvideox.casper import CogVideoXCasper
 from services.casper.cogvideox.model import make_schedule, read_denoiser, read_vae
+from services.casper.large.casper import Sampling
+from services.casper.large.clip import Part
+from services.casper.large.distance import CAP, distances
 from services.casper.large.placement import Placement
 from services.casper.large.preparation import NEUTRAL
 from services.casper.large.tiers import DRAFT, Tier
@@ -243,14 +245,3 @@ def test_distances_from_the_full_tier(casper: CogVideoXCasper) -> None:
     assert [(one.tier, one.steps, one.seconds) for one in found] == [("full", 50, 1), ("draft", 4, 1), ("never", 50, 1)]
     assert found[0].psnr == CAP and found[2].psnr == CAP
     assert found[1].worst <= found[1].psnr < 90
-
-
-def test_the_command_prints_a_line_for_each_tier(
-    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Sampling, "window_frames", 13)
-    clip = moving(5)
-    np.savez(tmp_path / "clip.npz", video=clip.video, masks=clip.masks)
-    main([str(weights), str(tmp_path / "clip.npz"), "--tiers", "draft", "--size", "16", "32"])
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 and '"tier": "draft"' in lines[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from services.base_clip import BaseClip
+from services.casper.large.casper import Sampling
 from services.casper.large.placement import Device, Placement, choose
 from services.casper.large.preparation import area_frames, trimask
-from services.casper.large.tiers import DRAFT, FAST, FULL, Tier
+from services.casper.large.tiers import DRAFT, FAST, Tier
 from services.casper.large.windows import WAN, Rule
-from services.casper.wan import distance, files, image_context, tiny
-from services.casper.wan.casper import Sampling, WanCasper, need_at
+from services.casper.wan import files, image_context, tiny
+from services.casper.wan.casper import WanCasper, need_at
 from services.casper.wan.schedule import sigmas
 from services.errors import BadOption, Cancelled, NotFound, OutOfSpace
 
@@ -126,7 +126,7 @@ def test_a_run_does_not_depend_on_the_others(casper: WanCasper, folder: Path) ->
 
 def test_the_published_window_takes_81_frames_whole(casper: WanCasper) -> None:
     seen: list[tuple[int, int, str]] = []
-    sampling = Sampling(tier=Tier("one", steps=1), height=16, width=16, context="zeros")
+    sampling = Sampling(tier=Tier("one", steps=1), height=16, width=16, rule=WAN, context="zeros")
     assert sampling.rule == WAN
     (found,) = frames_of(
         casper.remove(make_clip(81, height=16, width=16), [[]], sampling, on_progress=lambda *at: seen.append(at)),
@@ -229,19 +229,6 @@ def test_weights_in_float8_come_close(folder: Path, casper: WanCasper) -> None:
     small = WanCasper.load(folder, Placement(dtype=torch.bfloat16, fp8=True))
     exact, rough = (frames_of(c.remove(clip, [[]], SMALL), runs=1)[0] for c in (casper, small))
     assert 0 < np.sqrt(np.square(exact - rough).mean()) < 0.1
-
-
-def test_a_tiers_distance_can_be_measured(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clip = make_clip(3, height=16, width=16)
-    np.savez(tmp_path / "clip.npz", video=clip.video, masks=clip.masks)
-    monkeypatch.setattr("services.casper.wan.distance.seen_device", lambda: Device("cpu", "the CPU", (0, 0), 0))
-    monkeypatch.setattr("services.casper.cogvideox.distance.FULL", replace(FULL, steps=6))
-    distance.main([str(folder), str(tmp_path / "clip.npz"), "--tiers", "draft", "--size", "16", "16"])
-    full, draft = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert (full["tier"], draft["tier"]) == ("full", "draft")
-    assert draft["psnr"] < full["psnr"] == 100
 
 
 def test_a_tier_that_skips_blocks_needs_them_on_the_device(folder: Path) -> None:

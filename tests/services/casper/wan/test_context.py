@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModel, PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
+from services.casper.large.kept import DEFAULT_PROMPT
 from services.casper.wan import image_context, text
 from services.errors import BadOption
 
@@ -64,9 +65,9 @@ def test_the_encoder_is_read_for_an_unknown_prompt_only(tmp_path: Path) -> None:
         return torch.full((len(prompt), 4), 0.5)
 
     prompts = text.Prompts(tmp_path, lambda: encode)
-    first = prompts(text.DEFAULT_PROMPT)
-    assert torch.equal(prompts(text.DEFAULT_PROMPT), first)
-    assert torch.equal(text.Prompts(tmp_path, lambda: encode)(text.DEFAULT_PROMPT), first)
+    first = prompts(DEFAULT_PROMPT)
+    assert torch.equal(prompts(DEFAULT_PROMPT), first)
+    assert torch.equal(text.Prompts(tmp_path, lambda: encode)(DEFAULT_PROMPT), first)
     assert read == ["empty scene"]
     assert first.shape == (1, 512, 4)
     assert first[0, :, 0].sum() == len("empty scene") / 2

@@ -1,8 +1,8 @@
 """How far a quality tier is from `full`, for given weights: PSNR of its frames against the full tier's, and the time.
 
-    python -m services.casper.cogvideox.distance FOLDER CLIP.npz [--tiers draft fast] [--keep 0] [--size 384 672]
+    python -m services.casper.large.distance FAMILY CLIP.npz [--tiers draft fast] [--keep 0] [--size 384 672]
 
-CLIP.npz holds `video` [T, H, W, 3] uint8 and `masks` [T, H, W, N] uint8 (0 or 255). Must not know: which weights.
+FAMILY is cogvideox, wan-1.3b or wan-14b; its weights are those of the weights folder. CLIP.npz holds `video` [T, H, W, 3] uint8 and `masks` [T, H, W, N] uint8 (0 or 255). Must not know: which weights.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.base_clip import BaseClip
-from services.casper.cogvideox.casper import STANDARD, CogVideoXCasper, Sampling
-from services.casper.cogvideox.model import need_at
+from services.casper.large.casper import LargeCasper, Sampling
 from services.casper.large.clip import Clip
+from services.casper.large.families import FAMILIES
 from services.casper.large.placement import choose, seen_device
 from services.casper.large.tiers import FULL, TIERS, Tier, tier
+from services.catalogue import locate
 from services.errors import BadVideo
 
 CAP = 100.0
@@ -42,12 +43,12 @@ class Distance:
 
 
 def distances(
-    casper: CogVideoXCasper,
+    casper: LargeCasper,
     clip: Clip,
     *,
+    sampling: Sampling,
     keep: Sequence[int] = (),
     tiers: Iterable[Tier] = TIERS.values(),
-    sampling: Sampling = STANDARD,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Distance]:
     """Each tier's distance from `full` on one run; `full` itself comes first."""
@@ -78,15 +79,17 @@ def read_clip(path: Path) -> BaseClip:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Measure quality tiers against the full one; one JSON line for each.")
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("family", choices=tuple(FAMILIES))
     parser.add_argument("clip", type=Path)
     parser.add_argument("--tiers", nargs="+", default=["draft", "fast"])
     parser.add_argument("--keep", nargs="*", type=int, default=[])
-    parser.add_argument("--size", nargs=2, type=int, default=[384, 672], metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"), help="default: the family's own")
     given = parser.parse_args(arguments)
-    height, width = given.size
-    casper = CogVideoXCasper.load(given.folder, choose(seen_device(), need_at, height=height, width=width))
-    sampling = Sampling(height=height, width=width)
+    family = FAMILIES[given.family]
+    height, width = given.size or (family.standard.height, family.standard.width)
+    placement = choose(seen_device(), family.need_at, height=height, width=width)
+    casper = family.load(locate(family.base), placement, casper=family.file())
+    sampling = replace(family.standard, height=height, width=width)
     tiers = [tier(name) for name in given.tiers]
     for found in distances(casper, read_clip(given.clip), keep=given.keep, tiers=tiers, sampling=sampling):
         print(json.dumps(asdict(found)))
