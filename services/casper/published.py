@@ -84,7 +84,8 @@ class PublishedModel(Model):
             seed=int(work.params.get("seed", 0)),
             height=height,
             width=width,
-            **{name: str(work.params[name]) for name in ("prompt", "context") if work.params.get(name)},
+            prompt=str(work.params.get("prompt") or self._family.standard.prompt),
+            context=str(work.params.get("context") or self._family.standard.context),
         )
 
         def progress(done: int, total: int, note: str) -> None:

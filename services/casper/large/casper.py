@@ -3,8 +3,8 @@
     for run, first, frames in casper.remove(clip, [[], [0], [1]], replace(family.standard, seed=7)):
         ...
 
-The order of the work is here, and what both families do alike; `cogvideox/casper.py` and `wan/casper.py` fill in what is
-theirs. Must not know: a family's networks, stages, artifacts, requests.
+The order of the work is here, and what the families do alike; `cogvideox/casper.py` and `wan/casper.py` fill in the
+rest. Must not know: a family's networks, stages, artifacts, requests.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     python -m services.casper.large.distance FAMILY CLIP.npz [--tiers draft fast] [--keep 0] [--size 384 672]
 
-FAMILY is cogvideox, wan-1.3b or wan-14b; its weights are those of the weights folder. CLIP.npz holds `video` [T, H, W, 3] uint8 and `masks` [T, H, W, N] uint8 (0 or 255). Must not know: which weights.
+FAMILY is cogvideox, wan-1.3b or wan-14b; its weights are those of the weights folder. CLIP.npz holds `video`
+[T, H, W, 3] uint8 and `masks` [T, H, W, N] uint8 (0 or 255). Must not know: which weights.
 """
 
 from __future__ import annotations
