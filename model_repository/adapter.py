@@ -62,7 +62,9 @@ def stage_model(name: str, *, factory: Callable[[], Stage] | None = None) -> typ
         def initialize(self, args: dict[str, str]) -> None:
             self._store = Store(_required("OMNIMATTE_STORE"))
             threads = _use_threads_from_environment()
-            self._stage = factory() if factory is not None else registry.create(name, open_network=networks.configured())
+            self._stage = (
+                factory() if factory is not None else registry.create(name, open_network=networks.configured())
+            )
             self._stage.load(preloaded(name))
             _limit_loaded_libraries(threads)
             pb_utils.Logger.log_info(f"{args['model_instance_name']}: stage {name} is loaded, {threads} thread(s)")

@@ -104,9 +104,7 @@ async def test_requests_of_two_jobs_batch_together(server: TritonServer, folder:
     here, there = Store(str(tmp_path)), Store(server.store)
     before = len(batches(folder))
     runner = TritonRunner(server.grpc_address, limits={"ssr": 2}, log=server.log_path)
-    found = await asyncio.gather(
-        *(runner.run(request_for(there, scene), on_progress=ignore) for scene in scenes)
-    )
+    found = await asyncio.gather(*(runner.run(request_for(there, scene), on_progress=ignore) for scene in scenes))
     await runner.close()
     assert "[1, 1]" in batches(folder)[before:]
     for result, scene in zip(found, scenes, strict=True):

@@ -23,8 +23,8 @@ from onnxscript import optimizer
 from torch import Tensor, nn
 
 from services.engines.engine import Engine
-from services.errors import Internal
 from services.engines.shapes import PROFILE_KEY
+from services.errors import Internal
 
 OPSET = 18
 TOLERANCE = 1e-3
@@ -160,16 +160,17 @@ def _simplified(model: Any) -> None:
 
     Not more: the exporter's own rewriting takes a third of the export, and what runs the file rewrites it anyway.
     """
-    for step in (
+    steps: tuple[Any, ...] = (
         passes.InlinePass(),
         partial(optimizer.fold_constants, onnx_shape_inference=True),
         passes.RemoveUnusedNodesPass(),
-        passes.RemoveUnusedFunctionsPass(),
+        passes.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
         passes.RemoveUnusedOpsetsPass(),
         passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         passes.DeduplicateInitializersPass(),
         passes.CommonSubexpressionEliminationPass(),
-    ):
+    )
+    for step in steps:
         step(model)
 
 

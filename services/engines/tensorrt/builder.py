@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from services.errors import Internal
 from services.engines.shapes import Profile
+from services.errors import Internal
 
 _WORKSPACE = 4 << 30
 """Most bytes of scratch memory while an engine runs."""

@@ -22,10 +22,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from services.errors import Unavailable
 from services.engines.shapes import Profile
 from services.engines.signature import signature
 from services.engines.tensorrt.machine import Machine, read_machine
+from services.errors import Unavailable
 from services.weights import file_digest
 
 ENGINES_VARIABLE = "OMNIMATTE_ENGINES"

@@ -16,7 +16,8 @@ from services.engines.shapes import Profile, from_metadata
 LEAST_OPSET, MOST_OPSET = 9, 20
 SUPPORTED = frozenset(
     """
-    Abs Add And AveragePool Cast Ceil Clip Concat Constant ConstantOfShape Conv ConvTranspose Cos DepthToSpace Div Equal Erf Exp
+    Abs Add And AveragePool Cast
+    Ceil Clip Concat Constant ConstantOfShape Conv ConvTranspose Cos DepthToSpace Div Equal Erf Exp
     Expand Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool Greater GreaterOrEqual GroupNormalization
     Identity InstanceNormalization IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log MatMul Max MaxPool Min Mod
     Mul Neg Not Or Pad Pow Range Reciprocal ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Relu Reshape Resize

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from services.engines.export.graph import TOLERANCE, Axis, Exportable, Input, export, inputs_of, largest_error, profile
-from services.engines.tensorrt.graph import complaints
 from services.engines import Engine
-from services.errors import Internal
+from services.engines.export.graph import TOLERANCE, Axis, Exportable, Input, export, inputs_of, largest_error, profile
 from services.engines.tensorrt.cache import profile_of
+from services.engines.tensorrt.graph import complaints
+from services.errors import Internal
 
 
 @pytest.mark.parametrize("step", [0, 1, 2])
@@ -46,9 +46,7 @@ def test_the_file_knows_nothing_of_who_made_it(exported: tuple[Exportable, Path]
     assert [entry.key for entry in model.metadata_props] == ["omnimatte.profile"]
 
 
-def test_a_graph_that_computes_something_else_is_not_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_graph_that_computes_something_else_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.engines.export.graph.largest_error", lambda what, path, *, step: 2 * TOLERANCE)
     path = tmp_path / "fickle.onnx"
     path.write_bytes(b"the old one")

@@ -3,8 +3,8 @@
 import pytest
 
 from services.engines.engine import Engine
-from services.errors import BadOption, Unavailable
 from services.engines.providers import CPU, CUDA, PROVIDER_VARIABLE, TENSORRT, providers
+from services.errors import BadOption, Unavailable
 from tests.services.engines.test_engine import SHIPPED
 
 ALL = (TENSORRT, CUDA, CPU)

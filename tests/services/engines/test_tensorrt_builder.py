@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from services.engines.export.graph import Exportable
-from services.errors import Internal, Unavailable
 from services.engines.shapes import Shapes
 from services.engines.tensorrt.builder import build_plan
 from services.engines.tensorrt.machine import read_machine
+from services.errors import Internal, Unavailable
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-
-from services.errors import Internal, Unavailable
 from services.engines.shapes import Shapes, from_metadata
 from services.engines.tensorrt.cache import EngineCache, EngineKey, key_of, plan, provider_options
 from services.engines.tensorrt.machine import Machine, read_machine
+from services.errors import Internal, Unavailable
 from tests.services.engines.test_engine import SHIPPED
 
 H100 = Machine("NVIDIA H100 80GB HBM3", "570.124", "9.0", (("tensorrt", "10.9.0"), ("onnxruntime-gpu", "1.32.0")))

@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from services.engines.tensorrt.graph import complaints
 from services.engines.shapes import PROFILE_KEY
+from services.engines.tensorrt.graph import complaints
 
 
 def write(path: Path, *nodes: Any, opset: int = 18, shape: tuple[Any, ...] = (1, 3), profile: object = None) -> Path:
