@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 from services.errors import BadOption
 from services.stage import Stage
-
-if TYPE_CHECKING:
-    from services.engines import OpenNetwork
 
 STAGES = {
     "ingest": "services.ingest.stage:Ingest",
@@ -25,10 +24,10 @@ WITH_NETWORKS = ("ssr", "depth", "casper", "sam2")
 """The stages that open networks (`services.engines.OpenNetwork`)."""
 
 
-def create(name: str, *, open_network: OpenNetwork | None = None) -> Stage:
+def create(name: str, *, open_network: Callable[[str, Path], Any] | None = None) -> Stage:
     """A new instance of the stage `name`, its weights not yet loaded. Raises BadOption for an unknown name.
 
-    open_network: how it opens its networks, if it has any; by default in this process.
+    open_network: how it opens its networks, if it has any (an `OpenNetwork`); by default in this process.
     """
     try:
         module, _, cls = STAGES[name].partition(":")

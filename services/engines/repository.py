@@ -44,7 +44,7 @@ def config(name: str, made: Signature, *, backend: str) -> str:
     # TensorRT has nowhere else to run.
     kind = "KIND_GPU" if backend == "tensorrt" else "KIND_AUTO"
     parts = [
-        f"# Written by `omnimatte engines build`: the network {name}, called by its stage and by perf_analyzer.",
+        f"# Written by `omnimatte engines build`: the network {name} with real tensors.",
         f'name: "{model_name(name)}"',
         f'backend: "{backend}"',
         f'default_model_filename: "{BACKENDS[backend]}"',

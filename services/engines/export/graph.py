@@ -160,7 +160,7 @@ def _simplified(model: Any) -> None:
 
     Not more: the exporter's own rewriting takes a third of the export, and what runs the file rewrites it anyway.
     """
-    for step in (
+    steps: tuple[Any, ...] = (
         passes.InlinePass(),
         partial(optimizer.fold_constants, onnx_shape_inference=True),
         passes.RemoveUnusedNodesPass(),
@@ -169,7 +169,8 @@ def _simplified(model: Any) -> None:
         passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         passes.DeduplicateInitializersPass(),
         passes.CommonSubexpressionEliminationPass(),
-    ):
+    )
+    for step in steps:
         step(model)
 
 

@@ -16,12 +16,13 @@ from services.engines.shapes import Profile, from_metadata
 LEAST_OPSET, MOST_OPSET = 9, 20
 SUPPORTED = frozenset(
     """
-    Abs Add And AveragePool Cast Ceil Clip Concat Constant ConstantOfShape Conv ConvTranspose Cos DepthToSpace Div
-    Equal Erf Exp Expand Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool Greater GreaterOrEqual
-    GroupNormalization Identity InstanceNormalization IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log MatMul
-    Max MaxPool Min Mod Mul Neg Not Or Pad Pow Range Reciprocal ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum
-    Relu Reshape Resize Round Shape Sigmoid Sign Sin Slice Softmax Softplus SpaceToDepth Split Sqrt Squeeze Sub Tanh
-    Tile Transpose Unsqueeze Where Xor
+    Abs Add And AveragePool Cast
+    Ceil Clip Concat Constant ConstantOfShape Conv ConvTranspose Cos DepthToSpace Div Equal Erf Exp
+    Expand Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool Greater GreaterOrEqual GroupNormalization
+    Identity InstanceNormalization IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log MatMul Max MaxPool Min Mod
+    Mul Neg Not Or Pad Pow Range Reciprocal ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Relu Reshape Resize
+    Round Shape Sigmoid Sign Sin Slice Softmax Softplus SpaceToDepth Split Sqrt Squeeze Sub Tanh Tile Transpose
+    Unsqueeze Where Xor
     """.split()  # noqa: SIM905 - a list of eighty literals reads worse
 )
 # The parser's table leaves cubic out, its code and the library take it.
