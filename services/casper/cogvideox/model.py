@@ -29,7 +29,7 @@ CASPER_FILE = "casper.safetensors"
 _models: Any = diffusers
 
 # Config of CogVideoX-Fun-V1.5-5b-InP.
-_DENOISER: dict[str, Any] = {
+PUBLISHED: dict[str, Any] = {
     "num_attention_heads": 48,
     "attention_head_dim": 64,
     "num_layers": 42,
@@ -67,14 +67,19 @@ def read_denoiser(folder: Path, placement: Placement, *, casper: Path | None = N
 
     Raises BadOption for a checkpoint of another network (the first wrong tensor is named), NotFound if there is none.
     """
-    config = _known(_models.CogVideoXTransformer3DModel, _json(folder / "transformer", _DENOISER)) | _ALWAYS
+    config = _known(_models.CogVideoXTransformer3DModel, _json(folder / "transformer", PUBLISHED))
     if config.get("patch_size_t") != 2 or not config.get("use_rotary_positional_embeddings"):
         raise BadOption(f"{folder / 'transformer'} is no CogVideoX 1.5; use CogVideoX-Fun-V1.5-5b-InP as the base.")
-    with torch.device("meta"):
-        network = _models.CogVideoXTransformer3DModel(**config)
+    network = build(config)
     load_into(network, open_checkpoint(casper or folder / CASPER_FILE), dtype=placement.dtype)
     place_denoiser(network, placement, blocks=network.transformer_blocks)
     return network
+
+
+def build(config: Mapping[str, Any]) -> Any:
+    """A denoiser whose weights are still to come (on the device "meta")."""
+    with torch.device("meta"):
+        return _models.CogVideoXTransformer3DModel(**{**config, **_ALWAYS})
 
 
 def read_vae(folder: Path, placement: Placement) -> Any:
