@@ -60,7 +60,7 @@ def read_header(path: Path) -> dict[str, Listed]:
         header = json.loads(raw)
         header.pop("__metadata__", None)
         tensors = {name: _tensor(value, start=_PREFIX + length) for name, value in header.items()}
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise BadInput(f"the header of {path} is broken ({error}); copy or download it again.") from error
     for name, tensor in sorted(tensors.items(), key=lambda item: item[1].end):
         if tensor.end > size:

@@ -93,6 +93,16 @@ def test_what_follows_the_last_tensor_is_refused(tmp_path: Path) -> None:
         load_into(network(), open_checkpoint(path))
 
 
+@pytest.mark.parametrize(
+    "entry", ['"shape": [1e999], "data_offsets": [0, 4]', '"shape": [1], "data_offsets": [0, 1e999]']
+)
+def test_a_header_with_an_infinite_number_is_refused(tmp_path: Path, entry: str) -> None:
+    header = ('{"a": {"dtype": "F32", ' + entry + "}}").encode()
+    (tmp_path / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(BadOption, match=r"header of .*a\.safetensors is broken.*download it again"):
+        open_checkpoint(tmp_path / "a.safetensors")
+
+
 @pytest.mark.parametrize("name", ["a.pt", "a.pth", "a.bin"])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_pickled_file_fills_a_network_without_memory(tmp_path: Path, name: str, zipped: bool) -> None:
