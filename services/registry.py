@@ -24,7 +24,7 @@ WITH_NETWORKS = ("ssr", "depth", "casper", "sam2")
 """The stages that open networks (`services.engines.OpenNetwork`)."""
 
 
-def create(name: str, *, open_network: Callable[[str, Path], Any] | None = None) -> Stage:
+def create(name: str, *, open_network: Callable[[str, Path | None], Any] | None = None) -> Stage:
     """A new instance of the stage `name`, its weights not yet loaded. Raises BadOption for an unknown name.
 
     open_network: how it opens its networks, if it has any (an `OpenNetwork`); by default in this process.

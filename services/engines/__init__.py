@@ -7,7 +7,7 @@
     shapes                       what sizes a file is meant for
     export/                      PyTorch -> ONNX; needs torch and onnx
     tensorrt/                    what TensorRT takes, builds, and where its engines are kept; needs onnx
-    networks, triton, build      which networks there are, Triton's repository of them, and the command for both
+    networks, repository, build  which networks there are, Triton's repository of them, and the command for both
 
 This module imports neither torch nor onnx. Must not know: any stage (`networks` alone knows where their files are).
 """

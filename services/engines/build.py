@@ -9,7 +9,9 @@ Must not know: any network.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--backend", choices=tuple(BACKENDS), default="tensorrt")
     parser.add_argument("--repository", type=Path, metavar="DIR")
     given = parser.parse_args(arguments)
+    # The exporter's remarks about its own insides help nobody here.
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
     try:
         build(names=given.names, backend=given.backend, repository=given.repository)
     except OmnimatteError as error:
