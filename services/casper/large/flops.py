@@ -28,12 +28,14 @@ class Shape:
     Attributes:
         rule: its windows.
         latents_per_token: in time.
+        layers: of the published denoiser.
         even: whether clips are padded to an even number of latents.
         forward: operations of one forward on a number of video tokens.
     """
 
     rule: Rule
     latents_per_token: int
+    layers: int
     even: bool
     forward: Callable[[int], float]
 
@@ -52,16 +54,19 @@ def wan(tokens: int, *, layers: int, width: int, hidden: int, context: int = 512
 
 SHAPES: Mapping[str, Shape] = MappingProxyType(
     {
-        "cogvideox": Shape(COGVIDEOX, 2, True, cogvideox),
-        "wan-1.3b": Shape(WAN, 1, False, lambda n: wan(n, layers=30, width=1536, hidden=8960)),
-        "wan-14b": Shape(WAN, 1, False, lambda n: wan(n, layers=40, width=5120, hidden=13824)),
+        "cogvideox": Shape(COGVIDEOX, 2, 42, True, cogvideox),
+        "wan-1.3b": Shape(WAN, 1, 30, False, lambda n: wan(n, layers=30, width=1536, hidden=8960)),
+        "wan-14b": Shape(WAN, 1, 40, False, lambda n: wan(n, layers=40, width=5120, hidden=13824)),
     }
 )
 
 
-def of_run(shape: Shape, *, latents: int, height: int, width: int, steps: int) -> float:
-    """Operations of one run over a clip of `latents` latents, `height` x `width` pixels; the VAE is not included."""
+def of_run(shape: Shape, *, latents: int, height: int, width: int, steps: int, share: float = 1.0) -> float:
+    """Operations of one run over a clip of `latents` latents, `height` x `width` pixels; the VAE is not included.
+
+    share: of the layers, if the denoiser was made with fewer.
+    """
     per_latent = (height // _TOKEN) * (width // _TOKEN)
     windows = plan_windows(latents, shape.rule)
     lengths = [window.stop - window.start for window in windows]
-    return steps * sum(shape.forward(length // shape.latents_per_token * per_latent) for length in lengths)
+    return share * steps * sum(shape.forward(length // shape.latents_per_token * per_latent) for length in lengths)

@@ -39,7 +39,8 @@ _models: Any = diffusers
 def _filled(network: Any, placement: Placement) -> Any:
     """`network`, on the device "meta" so far, with random weights where `placement` computes (or on the CPU)."""
     device = placement.device if placement.offload == "none" else "cpu"
-    filled = network.to_empty(device=device).to(placement.dtype)
+    # The type first: at full size there would be no room for more.
+    filled = network.to(placement.dtype).to_empty(device=device)
     for value in filled.parameters():
         # Small, so that nothing overflows over many layers.
         value.data.normal_(0, 0.02)

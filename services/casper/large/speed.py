@@ -3,10 +3,11 @@
     python -m services.casper.large.speed cogvideox --tiers full draft --runs 1 4 [--frames 85] [--size 384 672]
         [--offload none|model|group] [--fp8] [--no-compile] [--layers N] [--peak-tflops 790] [--out FILE.json]
 
-Weights are random, at the published size: speed does not depend on their values, and nothing has to be downloaded.
-One call of `remove` is timed from the first frame read to the last one decoded, after a short one that compiles and
-warms up. The floor is that of the denoiser alone (`flops.py`) at `--peak-tflops` dense operations in bf16.
-`--tiny` does the same with tiny networks on a CPU, to try the command. Must not know: files of weights.
+Weights are random, at the published size: nothing has to be downloaded, and only the tier `fast` depends on their
+values (with random ones its cache skips nothing, so its time is that of `full`). One call of `remove` is timed from the
+first frame read to the last one decoded, after a short one that compiles and warms up. The floor is that of the
+denoiser alone (`flops.py`) at `--peak-tflops` dense operations in bf16. `--tiny` does the same with tiny networks on a
+CPU, to try the command. Must not know: files of weights.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from services.casper.large.families import FAMILIES
 from services.casper.large.kept import DEFAULT_PROMPT
 from services.casper.large.placement import Offload, Placement, choose, peak_memory, seen_device
 from services.casper.large.preparation import padded
-from services.casper.large.tiers import DRAFT, TIERS
+from services.casper.large.tiers import TIERS, Tier
+from services.errors import Unavailable
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,19 @@ class Stopwatch:
 
 
 def measure(
-    casper: LargeCasper, family: str, sampling: Sampling, *, runs: int, frames: int, placement: Placement, peak: float
+    casper: LargeCasper,
+    family: str,
+    sampling: Sampling,
+    *,
+    runs: int,
+    frames: int,
+    placement: Placement,
+    peak: float,
+    layers: int | None = None,
 ) -> Row:
     """Time one call of `remove` on a clip of noise, at the model's own size.
 
-    peak: operations a second that the device could do at most.
+    peak: operations a second that the device could do at most. layers: of the denoiser, if not all.
     """
     clip = _clip(frames, objects=max(1, runs - 1), height=sampling.height, width=sampling.width)
     keeps = [[], *([channel] for channel in range(runs - 1))]
@@ -91,11 +101,15 @@ def measure(
         watch = Stopwatch(wait=wait, bar=bar)
         for part in casper.remove(clip, keeps, sampling, on_progress=watch):
             bar.update(len(part.frames))
+        watch(runs, runs, "decoding")
     shape = flops.SHAPES[family]
+    share = 1.0 if layers is None else layers / shape.layers
     latents = padded(frames, at_least=sampling.window_frames, even_latents=shape.even).latents
     size = {"height": sampling.height, "width": sampling.width}
-    operations = flops.of_run(shape, latents=latents, steps=sampling.tier.steps, **size)
+    operations = flops.of_run(shape, latents=latents, steps=sampling.tier.steps, share=share, **size)
     spent = watch.seconds
+    # A cache takes one run at a time, see `LargeCasper`.
+    together = 1 if sampling.tier.cache is not None else min(runs, placement.together)
     need = FAMILIES[family].need_at(sampling.height, sampling.width)
     return Row(
         family=family,
@@ -112,9 +126,7 @@ def measure(
         total=sum(spent.values()),
         floor=runs * operations / peak,
         peak=torch.cuda.max_memory_allocated() if gpu else 0,
-        estimate=peak_memory(
-            need, offload=placement.offload, fp8=placement.fp8, together=min(runs, placement.together)
-        ),
+        estimate=peak_memory(need, offload=placement.offload, fp8=placement.fp8, together=together),
     )
 
 
@@ -166,11 +178,18 @@ def _placement(given: argparse.Namespace, *, height: int, width: int, runs: int)
     if given.tiny:
         return Placement(together=runs)
     need_at = FAMILIES[given.family].need_at
-    chosen = choose(seen_device(), need_at, height=height, width=width, runs=runs, exact=not given.fp8)
+    device = seen_device()
+    if device.kind != "cuda":
+        raise Unavailable("there is no GPU here; try the command with --tiny, or run it where one is.")
+    chosen = choose(device, need_at, height=height, width=width, runs=runs, exact=not given.fp8)
     offload: Offload = given.offload or chosen.offload
+    need = need_at(height, width)
+    fitting = [
+        n for n in range(1, runs + 1) if peak_memory(need, offload=offload, fp8=given.fp8, together=n) < device.free
+    ]
     # Hooks around a block break its graph, as in `choose`.
     compiled = chosen.compiled and not given.no_compile and offload != "group" and not given.fp8
-    return replace(chosen, offload=offload, fp8=given.fp8, compiled=compiled)
+    return replace(chosen, offload=offload, fp8=given.fp8, compiled=compiled, together=together)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -178,7 +197,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("family", choices=tuple(FAMILIES))
     parser.add_argument("--tiers", nargs="+", choices=tuple(TIERS), default=["full", "draft"])
     parser.add_argument("--runs", nargs="+", type=int, default=[1, 4])
-    parser.add_argument("--frames", type=int, default=85)
+    parser.add_argument("--frames", type=int, help="default: one window, 85 or 81")
     parser.add_argument("--size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"), help="default: the family's own")
     parser.add_argument("--offload", choices=("none", "model", "group"), help="default: what fits")
     parser.add_argument("--fp8", action="store_true", help="keep weights in 8 bits")
@@ -189,6 +208,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE.json")
     given = parser.parse_args(arguments)
     standard = FAMILIES[given.family].standard
+    frames = given.frames or standard.window_frames
     height, width = given.size or ((32, 48) if given.tiny else (standard.height, standard.width))
     context = "" if given.family == "cogvideox" else "zeros"
     placement = _placement(given, height=height, width=width, runs=max(given.runs))
@@ -200,10 +220,17 @@ def main(arguments: list[str] | None = None) -> None:
             casper = tiny_casper(given.family, Path(folder), placement)
         else:
             casper = random_casper(given.family, Path(folder), placement, layers=given.layers)
-        asked = {"frames": given.frames, "placement": placement, "peak": given.peak_tflops * 1e12}
+        asked: dict[str, Any] = {
+            "frames": frames,
+            "placement": placement,
+            "peak": given.peak_tflops * 1e12,
+            "layers": given.layers,
+        }
         base = replace(standard, height=height, width=width, context=context, prompt=DEFAULT_PROMPT)
         for runs in given.runs:
-            measure(casper, given.family, replace(base, tier=replace(DRAFT, steps=1)), runs=runs, **asked)
+            torch.compiler.reset()
+            for cache in {TIERS[name].cache for name in given.tiers}:
+                measure(casper, given.family, replace(base, tier=Tier("warm-up", 1, cache)), runs=runs, **asked)
             for name in given.tiers:
                 rows.append(measure(casper, given.family, replace(base, tier=TIERS[name]), runs=runs, **asked))
                 if given.out is not None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from services.casper.large import speed
+from services.casper.large.placement import seen_device
+from services.errors import Unavailable
 
 
 @pytest.mark.parametrize("family", ["cogvideox", "wan-1.3b"])
@@ -22,3 +24,10 @@ def test_the_command_measures_every_tier_and_number_of_runs(
         assert row["denoise"] == pytest.approx(row["step"] * row["runs"] * 4)
     printed = capsys.readouterr().out
     assert printed.count(f"| {family} | draft |") == 2
+
+
+def test_without_a_gpu_only_the_tiny_networks_are_measured() -> None:
+    if seen_device().kind == "cuda":
+        pytest.skip("there is a GPU")
+    with pytest.raises(Unavailable, match="--tiny"):
+        speed.main(["cogvideox"])
