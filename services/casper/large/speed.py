@@ -184,9 +184,8 @@ def _placement(given: argparse.Namespace, *, height: int, width: int, runs: int)
     chosen = choose(device, need_at, height=height, width=width, runs=runs, exact=not given.fp8)
     offload: Offload = given.offload or chosen.offload
     need = need_at(height, width)
-    fitting = [
-        n for n in range(1, runs + 1) if peak_memory(need, offload=offload, fp8=given.fp8, together=n) < device.free
-    ]
+    taken = {n: peak_memory(need, offload=offload, fp8=given.fp8, together=n) for n in range(1, runs + 1)}
+    together = max((n for n, size in taken.items() if size < device.free), default=1)
     # Hooks around a block break its graph, as in `choose`.
     compiled = chosen.compiled and not given.no_compile and offload != "group" and not given.fp8
     return replace(chosen, offload=offload, fp8=given.fp8, compiled=compiled, together=together)
@@ -220,12 +219,8 @@ def main(arguments: list[str] | None = None) -> None:
             casper = tiny_casper(given.family, Path(folder), placement)
         else:
             casper = random_casper(given.family, Path(folder), placement, layers=given.layers)
-        asked: dict[str, Any] = {
-            "frames": frames,
-            "placement": placement,
-            "peak": given.peak_tflops * 1e12,
-            "layers": given.layers,
-        }
+        asked: dict[str, Any] = {"frames": frames, "placement": placement, "layers": given.layers}
+        asked["peak"] = given.peak_tflops * 1e12
         base = replace(standard, height=height, width=width, context=context, prompt=DEFAULT_PROMPT)
         for runs in given.runs:
             torch.compiler.reset()
