@@ -4,7 +4,7 @@ draft   4 steps
 fast    50 steps, of which those that change little reuse the deeper blocks' last correction (first-block cache)
 full    50 steps, as released
 
-The families' `distance.py` measures how far a tier is from `full` for given weights. Must not know: windows, clips.
+`distance.py` measures how far a tier is from `full` for given weights. Must not know: windows, clips.
 """
 
 from __future__ import annotations

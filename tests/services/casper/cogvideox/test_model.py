@@ -77,7 +77,7 @@ def test_a_missing_checkpoint_says_so(copy: Path) -> None:
 
 def test_the_released_size_is_what_placement_counts_with() -> None:
     with torch.device("meta"):
-        network = model._models.CogVideoXTransformer3DModel(**model._DENOISER, **model._ALWAYS)
+        network = model._models.CogVideoXTransformer3DModel(**model.PUBLISHED, **model._ALWAYS)
     count = lambda module: sum(value.numel() for value in module.parameters())  # noqa: E731
     need = need_at(384, 672)
     assert count(network) == pytest.approx(need.parameters, rel=0.01)
