@@ -57,6 +57,8 @@ class Lines(Display):
             return
         progress = event.progress
         if progress.state in _WAITING:
+            if progress.note:
+                self.note(f"{progress.subject}: {progress.note}")
             return
         if progress.state == pb.StageProgress.RUNNING and progress.total:
             quarter = 4 * progress.done // progress.total
@@ -117,6 +119,8 @@ class Bars(Display):
             update.update(task, total=1, completed=1, note=word)
         elif progress.state not in _WAITING:
             update.update(task, note=_WORDS[progress.state])
+        elif progress.note:
+            update.update(task, note=progress.note)
 
 
 def _counted(progress: pb.StageProgress) -> str:

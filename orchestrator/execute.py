@@ -1,7 +1,8 @@
 """Runs a plan: each node as soon as its inputs exist, all of them or none.
 
-The first failure cancels every other node, and so does a cancellation from outside. Nothing is remembered here: a node
-that was done before answers at once from the artifact store, so running a plan again is how a job is resumed.
+A node whose stage could not be reached, or stopped answering, is tried again by itself, and the others go on. Any other
+failure cancels every other node, and so does a cancellation from outside. Nothing is remembered here: a node that was
+done before answers at once from the artifact store, so running a plan again is how a job is resumed.
 Must not know: how a stage is reached (that is the runner's), jobs, databases, or gRPC.
 """
 
@@ -18,12 +19,12 @@ from typing import Any
 
 from orchestrator.plan import Node
 from orchestrator.runners.base import Runner
-from services.errors import Cancelled, OmnimatteError, encode, from_exception
-from services.stage import Progress, Result
+from services.errors import Cancelled, OmnimatteError, Unavailable, encode, from_exception
+from services.stage import Progress, Request, Result
 
 
 class NodeState(StrEnum):
-    """`CACHED` is `DONE` without work: the artifact was there."""
+    """`CACHED` is `DONE` without work: the artifact was there. A node that is to be tried again is QUEUED once more."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -58,6 +59,20 @@ class NodeEvent:
     preview: str = ""
 
 
+@dataclass(frozen=True)
+class Retries:
+    """How often a node is tried whose stage is out of reach, and how long is waited before: `first` seconds, then twice
+    as long each time, at most `longest`."""
+
+    attempts: int = 5
+    first: float = 1.0
+    longest: float = 30.0
+
+    def pause(self, failures: int) -> float:
+        """Seconds to wait after so many failures in a row."""
+        return float(min(self.longest, self.first * 2 ** (failures - 1)))
+
+
 class Slots:
     """How many stages may be under way at once, over all jobs of this process.
 
@@ -79,7 +94,12 @@ class Slots:
 
 
 async def execute(
-    nodes: Sequence[Node], runner: Runner, slots: Slots, *, on_event: Callable[[NodeEvent], None]
+    nodes: Sequence[Node],
+    runner: Runner,
+    slots: Slots,
+    *,
+    on_event: Callable[[NodeEvent], None],
+    retries: Retries = Retries(),
 ) -> dict[str, Result]:
     """The result of every node, by its id.
 
@@ -93,7 +113,9 @@ async def execute(
     tasks: dict[str, asyncio.Task[Result]] = {}
     for node in nodes:
         needed = {name: tasks[name] for name in node.needs}
-        tasks[node.id] = asyncio.create_task(_run(node, needed, runner, slots, on_event), name=node.id)
+        tasks[node.id] = asyncio.create_task(
+            _run(node, needed, _Attempts(runner, slots, retries), on_event), name=node.id
+        )
     try:
         done, _ = await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
     finally:
@@ -105,8 +127,7 @@ async def execute(
 async def _run(
     node: Node,
     needed: Mapping[str, asyncio.Task[Result]],
-    runner: Runner,
-    slots: Slots,
+    attempts: _Attempts,
     on_event: Callable[[NodeEvent], None],
 ) -> Result:
     # wait() and not gather(): cancelling this node must leave the nodes it waits for alone.
@@ -117,9 +138,7 @@ async def _run(
     request = node.request({name: task.result().address for name, task in needed.items()})
     reporter = _Reporter(node, on_event)
     try:
-        async with slots.taken(node.stage):
-            reporter.state(NodeState.RUNNING)
-            result = await runner.run(request, on_progress=reporter.progress)
+        result = await attempts.run(request, reporter)
     except asyncio.CancelledError:
         reporter.state(NodeState.CANCELLED)
         raise
@@ -129,6 +148,31 @@ async def _run(
         raise failure from error
     reporter.state(NodeState.CACHED if result.cached else NodeState.DONE, seconds=result.seconds)
     return result
+
+
+@dataclass(frozen=True)
+class _Attempts:
+    """Runs a request until it has an answer, or has failed too often for want of one."""
+
+    runner: Runner
+    slots: Slots
+    retries: Retries
+
+    async def run(self, request: Request, reporter: _Reporter) -> Result:
+        for failures in range(1, self.retries.attempts):
+            try:
+                return await self._once(request, reporter)
+            except Unavailable as error:
+                # Nothing is lost: the stage may even have finished, which the next attempt finds in the store.
+                pause = self.retries.pause(failures)
+                reporter.state(NodeState.QUEUED, note=f"again in {pause:g} s ({failures}): {error.message}")
+                await asyncio.sleep(pause)
+        return await self._once(request, reporter)
+
+    async def _once(self, request: Request, reporter: _Reporter) -> Result:
+        async with self.slots.taken(request.stage):
+            reporter.state(NodeState.RUNNING)
+            return await self.runner.run(request, on_progress=reporter.progress)
 
 
 class _Reporter:
@@ -145,9 +189,11 @@ class _Reporter:
         picture = base64.b64encode(progress.preview).decode()
         self._emit(NodeState.RUNNING, time.monotonic() - self._started, losses=progress.losses, preview=picture)
 
-    def state(self, state: NodeState, *, seconds: float = 0.0, error: str = "") -> None:
+    def state(self, state: NodeState, *, seconds: float = 0.0, error: str = "", note: str = "") -> None:
         if state is NodeState.RUNNING:
-            self._started = time.monotonic()
+            self._started, self._last = time.monotonic(), Progress(0, 0)
+        if note:
+            self._last = Progress(0, 0, note)
         self._emit(state, seconds, error=error)
 
     def _emit(self, state: NodeState, seconds: float, **more: Any) -> None:

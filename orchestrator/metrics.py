@@ -56,6 +56,12 @@ class Metrics:
         self._runs = Counter(
             "omnimatte_stage_runs", "Stage runs by how they ended.", ["stage", "state"], registry=self.registry
         )
+        self._retries = Counter(
+            "omnimatte_stage_retries",
+            "Stage runs tried again, their stage out of reach.",
+            ["stage"],
+            registry=self.registry,
+        )
         self._in_flight = Gauge(
             "omnimatte_stages_in_flight", "Stage runs that are dispatched.", ["stage"], registry=self.registry
         )
@@ -75,6 +81,10 @@ class Metrics:
 
         def observe(event: NodeEvent) -> None:
             if event.state is NodeState.QUEUED:
+                if event.node in running:
+                    running.discard(event.node)
+                    self._in_flight.labels(event.stage).dec()
+                    self._retries.labels(event.stage).inc()
                 return
             if event.state is NodeState.RUNNING:
                 if event.node not in running:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.execute import NodeEvent, NodeState, Slots, execute
+from orchestrator.execute import NodeEvent, NodeState, Retries, Slots, execute
+from orchestrator.metrics import Metrics
 from orchestrator.plan import Node, Output, plan
 from orchestrator.spec import from_dict
-from services.errors import BadVideo, Internal, decode
+from services.errors import BadVideo, Internal, Unavailable, decode
 from services.stage import Progress, Request, Result
 
 
@@ -55,9 +56,13 @@ async def forever() -> None:
     await asyncio.get_running_loop().create_future()
 
 
+SOON = Retries(attempts=3, first=0.001, longest=0.002)
+
+
 async def run(nodes: list[Node], runner: Recorder, *, total: int = 8) -> tuple[dict[str, Result], list[NodeEvent]]:
     events: list[NodeEvent] = []
-    results = await execute(nodes, runner, Slots(total=total, limits={"toy": total}), on_event=events.append)
+    slots = Slots(total=total, limits={"toy": total})
+    results = await execute(nodes, runner, slots, on_event=events.append, retries=SOON)
     return results, events
 
 
@@ -129,3 +134,71 @@ async def test_a_real_plan_runs_every_node_once() -> None:
     runner = Recorder()
     results = await execute(nodes, runner, Slots(total=3), on_event=lambda _: None)
     assert sorted(runner.started) == sorted(node.id for node in nodes) == sorted(results)
+
+
+async def test_a_stage_out_of_reach_is_tried_again_alone() -> None:
+    failures = iter([Unavailable("gone."), Unavailable("still gone.")])
+
+    def lost_twice() -> None:
+        error = next(failures, None)
+        if error is not None:
+            raise error
+
+    runner = Recorder(b=lost_twice)
+    results, events = await run(chain("a", "b", "c"), runner)
+    assert runner.started == ["a", "b", "b", "b", "c"] and set(results) == {"a", "b", "c"}
+    told = [(event.state, event.note) for event in events if event.node == "b"]
+    waits = [note for state, note in told if state is NodeState.QUEUED and note]
+    assert waits == ["again in 0.001 s (1): gone.", "again in 0.002 s (2): still gone."]
+    assert told[-1][0] is NodeState.DONE
+
+
+async def test_a_stage_that_stays_out_of_reach_fails_the_job() -> None:
+    def lost() -> None:
+        raise Unavailable("gone for good.")
+
+    runner = Recorder(a=lost)
+    with pytest.raises(Unavailable, match="gone for good"):
+        await run(chain("a", "b"), runner)
+    assert runner.started == ["a"] * SOON.attempts
+
+
+async def test_bad_input_is_not_tried_again() -> None:
+    runner = Recorder(a=fail)
+    with pytest.raises(BadVideo):
+        await run(chain("a"), runner)
+    assert runner.started == ["a"]
+
+
+async def test_waiting_for_another_attempt_can_be_cancelled_and_holds_no_slot() -> None:
+    lost = asyncio.Event()
+
+    def once() -> None:
+        if not lost.is_set():
+            lost.set()
+            raise Unavailable("gone.")
+
+    runner = Recorder(a=once)
+    slow = Retries(attempts=2, first=60, longest=60)
+    work = asyncio.create_task(
+        execute([Node("a", "toy"), Node("b", "toy")], runner, Slots(total=1), on_event=lambda _: None, retries=slow)
+    )
+    while "b" not in runner.started:
+        await asyncio.sleep(0.001)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+
+
+def test_pauses_grow_up_to_a_limit() -> None:
+    assert [Retries(first=1, longest=5).pause(n) for n in range(1, 5)] == [1, 2, 4, 5]
+
+
+def test_retries_are_counted_and_nothing_stays_in_flight() -> None:
+    metrics = Metrics(dict)
+    observe = metrics.observer()
+    for state in (NodeState.QUEUED, NodeState.RUNNING, NodeState.QUEUED, NodeState.RUNNING, NodeState.DONE):
+        observe(NodeEvent("ssr/background", "ssr", state))
+    value = metrics.registry.get_sample_value
+    assert value("omnimatte_stage_retries_total", {"stage": "ssr"}) == 1
+    assert value("omnimatte_stages_in_flight", {"stage": "ssr"}) == 0
