@@ -95,8 +95,9 @@ def agree(depth: NDArray[np.float32], order: Order, met: NDArray[np.bool_], *, m
             spread[k] = min(spread[k], spread[k - 1] - step)
         spread += values.mean() - spread.mean()
         spread += max(0.0, -float(spread[-1])) - max(0.0, float(spread[0]) - 1)
-        low = np.arange(len(members) - 1, -1, -1) * step  # a spread wider than 0..1 is squeezed at the far end
-        result[members] = np.clip(np.maximum(spread, low), 0, 1)
+        # A spread wider than 0..1 is squeezed at both ends, and no difference falls below the step.
+        places = np.arange(len(members))
+        result[members] = np.clip(spread, places[::-1] * step, 1 - places * step)
     return result
 
 

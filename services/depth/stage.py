@@ -32,7 +32,7 @@ class Depth(ModelStage):
     """A clip and its objects -> depth maps and one depth per object and frame, 0 far .. 1 near."""
 
     name: ClassVar[str] = "depth"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(
         self,

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from orchestrator.plan import Node, Output, Upload, plan
 from orchestrator.spec import JobSpec, from_dict
 
-# The same examples every time, on a machine however busy.
-_examples = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+# See tests/conftest.py.
+_examples = settings(max_examples=30)
 
 _POINT = {"frame": 0, "point": [1, 2]}
 

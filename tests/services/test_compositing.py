@@ -15,7 +15,7 @@ colors = arrays(np.float32, (2, 3, 3), elements=unit)
 alphas = arrays(np.float32, (2, 3, 1), elements=unit)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(colors, colors)
 def test_an_opaque_front_hides_and_a_clear_one_shows_what_is_behind(front, back):
     ones = np.ones((2, 3, 1), np.float32)
@@ -23,7 +23,7 @@ def test_an_opaque_front_hides_and_a_clear_one_shows_what_is_behind(front, back)
     assert np.array_equal(over(front, 0 * ones, back), back)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(colors, alphas), min_size=0, max_size=4), colors)
 def test_a_composite_is_the_sum_of_what_each_transmission_lets_through(layers, background):
     front = [alpha for _, alpha in layers]
@@ -32,7 +32,7 @@ def test_a_composite_is_the_sum_of_what_each_transmission_lets_through(layers, b
     assert np.allclose(composite([c for c, _ in layers], front, background), parts, atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(alphas, min_size=1, max_size=4))
 def test_transmission_never_grows_with_depth(layers):
     passing = transmissions(layers)

@@ -11,7 +11,7 @@ from services.video.timing import Timeline, measure
 RATES = [Fraction(24), Fraction(25), Fraction(16), Fraction(30000, 1001), Fraction(24000, 1001), Fraction(60)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(RATES), st.integers(2, 400), st.sampled_from([1000, 90000, 15360]), st.integers(-5000, 5000))
 def test_a_constant_rate_is_found_through_the_rounding_of_the_container(rate, frames, ticks, start):
     pts = [start + round(i / rate * ticks) for i in range(frames)]
@@ -24,7 +24,7 @@ def test_a_wrong_claim_is_corrected_by_the_timestamps():
     assert measure(pts, time_base=Fraction(1, 1000), hints=[Fraction(1000)]).fps == 24
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 2000), min_size=3, max_size=60), st.integers(0, 10_000))
 def test_every_timestamp_of_a_variable_rate_is_kept(gaps, start):
     pts = [start]

@@ -23,7 +23,7 @@ NeedAt = Callable[[int, int], "Need"]
 """What a family needs at a height and a width."""
 
 _GIB = 2**30
-_SPARE = _GIB // 2
+SPARE = _GIB // 2
 """Left alone for the CUDA context's growth and fragmentation."""
 
 
@@ -141,13 +141,13 @@ def _modes(device: Device, *, exact: bool) -> Iterator[tuple[Offload, bool]]:
 
 
 def _fits(device: Device, need: Need, offload: Offload, fp8: bool, together: int) -> bool:
-    return peak_memory(need, offload=offload, fp8=fp8, together=together) + _SPARE <= device.free
+    return peak_memory(need, offload=offload, fp8=fp8, together=together) + SPARE <= device.free
 
 
 def _what_would_fit(device: Device, need_at: NeedAt, *, height: int, width: int, exact: bool) -> str:
     need = need_at(height, width)
     modes = ", ".join(
-        f"{offload}{' with fp8 weights' if fp8 else ''} {_gib(peak_memory(need, offload=offload, fp8=fp8) + _SPARE)}"
+        f"{offload}{' with fp8 weights' if fp8 else ''} {_gib(peak_memory(need, offload=offload, fp8=fp8) + SPARE)}"
         for offload, fp8 in _modes(device, exact=exact)
     )
     smaller = next((size for size in _smaller(height, width) if _fits(device, need_at(*size), "group", False, 1)), None)

@@ -30,7 +30,7 @@ from services.casper.large import flops
 from services.casper.large.casper import LargeCasper, Sampling
 from services.casper.large.families import FAMILIES
 from services.casper.large.kept import DEFAULT_PROMPT
-from services.casper.large.placement import Offload, Placement, choose, peak_memory, seen_device
+from services.casper.large.placement import SPARE, Offload, Placement, choose, peak_memory, seen_device
 from services.casper.large.preparation import padded
 from services.casper.large.tiers import TIERS, Tier
 from services.errors import Unavailable
@@ -185,7 +185,7 @@ def _placement(given: argparse.Namespace, *, height: int, width: int, runs: int)
     offload: Offload = given.offload or chosen.offload
     need = need_at(height, width)
     taken = {n: peak_memory(need, offload=offload, fp8=given.fp8, together=n) for n in range(1, runs + 1)}
-    together = max((n for n, size in taken.items() if size < device.free), default=1)
+    together = max((n for n, size in taken.items() if size + SPARE <= device.free), default=1)
     # Hooks around a block break its graph, as in `choose`.
     compiled = chosen.compiled and not given.no_compile and offload != "group" and not given.fp8
     return replace(chosen, offload=offload, fp8=given.fp8, compiled=compiled, together=together)

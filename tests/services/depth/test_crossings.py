@@ -69,7 +69,7 @@ def test_objects_that_never_touch_and_empty_clips_are_left_alone() -> None:
     assert settled(depths[:0], greys[:0], masks[:0]).shape == (0, 2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 30), st.integers(0, 4))
 def test_touching_is_symmetric_and_within_reach(gap: int, reach: int) -> None:
     masks = np.zeros((20, 60, 2), np.uint8)

@@ -123,7 +123,7 @@ def test_small_alphas_are_nothing_and_large_ones_everything():
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 3))
 def test_layers_stay_in_range_and_recomposition_never_gets_worse(seed, count):
     rng = np.random.default_rng(seed)

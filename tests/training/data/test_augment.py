@@ -10,7 +10,7 @@ from training.data import augment
 SEEDS = st.integers(0, 2**16)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(total=st.integers(1, 9), length=st.integers(1, 30), start=st.integers(0, 8))
 def test_reflective_padding_walks_by_single_steps_and_stays_inside(total: int, length: int, start: int) -> None:
     indices = augment.reflect(total, length, start=start % total)
@@ -19,7 +19,7 @@ def test_reflective_padding_walks_by_single_steps_and_stays_inside(total: int, l
     assert set(np.abs(np.diff(indices))) <= ({0} if total == 1 else {1})
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=SEEDS, flip_x=st.booleans(), flip_t=st.booleans())
 def test_flips_undo_themselves(seed: int, flip_x: bool, flip_t: bool) -> None:
     clip = np.random.default_rng(seed).random((3, 6, 8, 3))
@@ -32,7 +32,7 @@ def test_a_crop_that_leaves_the_clip_is_refused() -> None:
         augment.Cut(4, 0, 4, 4)(np.zeros((1, 6, 6, 3)))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=SEEDS)
 def test_light_keeps_equal_pixels_equal_and_stays_in_range(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -44,7 +44,7 @@ def test_light_keeps_equal_pixels_equal_and_stays_in_range(seed: int) -> None:
     assert made[0].min() >= 0 and made[0].max() <= 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=SEEDS)
 def test_a_white_patch_never_touches_what_changes(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -54,7 +54,7 @@ def test_a_white_patch_never_touches_what_changes(seed: int) -> None:
     assert patch is None or (not patch[10:14, 10:14].any() and set(np.unique(patch)) == {0, 255})
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=SEEDS)
 def test_ken_burns_never_shows_beyond_the_edge(seed: int) -> None:
     maps = augment.ken_burns(5, source=(24, 40), size=(16, 28), rng=np.random.default_rng(seed))

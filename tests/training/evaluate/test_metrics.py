@@ -19,7 +19,7 @@ def _noise(seed: int = 0, shape: tuple[int, ...] = (3, 24, 32, 3)) -> np.ndarray
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(video=VIDEO, truth=VIDEO, masks=MASKS, keep=st.sampled_from([(), (0,), (1,)]))
 def test_the_regions_are_disjoint_and_cover_every_frame(
     video: np.ndarray, truth: np.ndarray, masks: np.ndarray, keep: tuple[int, ...]
@@ -32,7 +32,7 @@ def test_the_regions_are_disjoint_and_cover_every_frame(
     assert (found.changed == (found.removed | found.effect)).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(video=VIDEO, masks=MASKS)
 def test_outside_differs_from_the_input_by_no_more_than_the_threshold(video: np.ndarray, masks: np.ndarray) -> None:
     truth = np.roll(video, 1, axis=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.casper.large import speed
-from services.casper.large.placement import seen_device
+from services.casper.large.placement import Device, Placement, seen_device
 from services.errors import Unavailable
 
 
@@ -31,3 +31,22 @@ def test_without_a_gpu_only_the_tiny_networks_are_measured() -> None:
         pytest.skip("there is a GPU")
     with pytest.raises(Unavailable, match="--tiny"):
         speed.main(["cogvideox"])
+
+
+@pytest.mark.parametrize("flags", [[], ["--offload", "model"], ["--offload", "group"], ["--fp8"], ["--no-compile"]])
+def test_a_forced_mode_is_taken_with_the_runs_that_fit(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    hopper = Device("cuda", "a large card", (9, 0), 78 * 2**30)
+    monkeypatch.setattr(speed, "seen_device", lambda: hopper)
+    taken: list[Placement] = []
+
+    def caught(family: str, folder: Path, placement: Placement, *, layers: int | None) -> None:
+        taken.append(placement)
+        raise Unavailable("seen")
+
+    monkeypatch.setattr(speed, "random_casper", caught)
+    with pytest.raises(Unavailable, match="seen"):
+        speed.main(["wan-14b", *flags])
+    (placement,) = taken
+    assert placement.offload == (flags[1] if "--offload" in flags else "none")
+    assert placement.fp8 == ("--fp8" in flags) and placement.together == 4
+    assert placement.compiled == (not flags or flags[-1] == "model")
