@@ -11,14 +11,14 @@ import asyncio
 import base64
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from orchestrator.plan import Node
 from orchestrator.runners.base import Runner
-from services.errors import Cancelled, OmnimatteError, encode, from_exception
+from services.errors import Cancelled, Internal, OmnimatteError, encode, from_exception
 from services.stage import Progress, Result
 
 
@@ -78,12 +78,27 @@ class Slots:
             yield
 
 
+Keep = Callable[[Node, Result], Awaitable[bool]]
+"""Called with each node's result before anything uses it: whether it is there and stays until the plan is done."""
+
+_ATTEMPTS = 3
+
+
+async def _whatever(node: Node, result: Result) -> bool:
+    return True
+
+
 async def execute(
-    nodes: Sequence[Node], runner: Runner, slots: Slots, *, on_event: Callable[[NodeEvent], None]
+    nodes: Sequence[Node],
+    runner: Runner,
+    slots: Slots,
+    *,
+    on_event: Callable[[NodeEvent], None],
+    keep: Keep = _whatever,
 ) -> dict[str, Result]:
     """The result of every node, by its id.
 
-    `on_event` is called in this event loop and must not block.
+    `on_event` is called in this event loop and must not block. A result that `keep` finds gone is made again.
 
     Raises:
         OmnimatteError: of the node that failed first; all others have been cancelled by then.
@@ -93,7 +108,7 @@ async def execute(
     tasks: dict[str, asyncio.Task[Result]] = {}
     for node in nodes:
         needed = {name: tasks[name] for name in node.needs}
-        tasks[node.id] = asyncio.create_task(_run(node, needed, runner, slots, on_event), name=node.id)
+        tasks[node.id] = asyncio.create_task(_run(node, needed, runner, slots, on_event, keep), name=node.id)
     try:
         done, _ = await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
     finally:
@@ -108,6 +123,7 @@ async def _run(
     runner: Runner,
     slots: Slots,
     on_event: Callable[[NodeEvent], None],
+    keep: Keep,
 ) -> Result:
     # wait() and not gather(): cancelling this node must leave the nodes it waits for alone.
     if needed:
@@ -120,6 +136,16 @@ async def _run(
         async with slots.taken(node.stage):
             reporter.state(NodeState.RUNNING)
             result = await runner.run(request, on_progress=reporter.progress)
+            attempts = 1
+            # It was in the store when the stage looked; meanwhile it may have been deleted as unused.
+            while not await keep(node, result):
+                if attempts == _ATTEMPTS:
+                    raise Internal(
+                        f"{node.id}: the artifact {result.address[:12]} is not in the orchestrator's store; see that "
+                        "the stages use the same store."
+                    )
+                result = await runner.run(request, on_progress=reporter.progress)
+                attempts += 1
     except asyncio.CancelledError:
         reporter.state(NodeState.CANCELLED)
         raise
