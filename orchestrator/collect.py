@@ -121,7 +121,7 @@ class Collector:
                 intermediates=hygiene.keep_intermediates_seconds, deliverables=hygiene.keep_results_seconds
             )
             for address in self._references.stale():
-                self._keeper.discard(address, unused_since=0.0)
+                self._keeper.discard(address, unused_since=-1.0)
         # Before anything is listed: a job that starts later writes later.
         old = old_before(self._references, grace=hygiene.grace_seconds, now=self._clock())
         done = Collected()

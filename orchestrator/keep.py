@@ -48,8 +48,16 @@ class Kept(StrEnum):
 class Keeper:
     """References and the store as one. Blocking, but for `keep` and `renew`."""
 
-    def __init__(self, store: Store, references: References, *, limit_bytes: int = 0) -> None:
-        """limit_bytes: of the store; 0 for none."""
+    def __init__(
+        self,
+        store: Store,
+        references: References,
+        *,
+        limit_bytes: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """limit_bytes: of the store; 0 for none. clock: seconds."""
+        self._clock = clock
         self._store = store
         self._references = references
         self._limit = limit_bytes
@@ -73,7 +81,8 @@ class Keeper:
 
     def _seen(self, address: str, answer: Answer) -> Kept:
         if answer is Answer.STALE:
-            self.discard(address, unused_since=time.time())
+            # For the stale mark's sake alone: without it, nothing is old enough.
+            self.discard(address, unused_since=-1.0)
         if answer is not Answer.HELD:
             return Kept.DOOMED
         found = self._store.find(address)
@@ -108,12 +117,12 @@ class Keeper:
 
         force: it is broken, delete it in any case.
         """
-        marked = time.monotonic()
+        marked = self._clock()
         mark = self._references.doom(address, unused_since=unused_since, force=force)
         if not mark:
             return False
         manifest = manifest_at(self._store, address)
-        if time.monotonic() - marked > _PATIENCE_SECONDS:
+        if self._clock() - marked > _PATIENCE_SECONDS:
             self._references.spare(address, mark)
             return False
         self._store.remove_object(f"{Store.prefix(address)}/manifest.json")
