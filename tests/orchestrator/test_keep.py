@@ -87,14 +87,6 @@ def whole(store: Store) -> bool:
 
 # The calls of a discard, in their order: mark, look, delete the manifest, take the mark away, delete the data.
 _CALLS = 5
-_SEEN_WITH_DEATH_BEFORE = {
-    0: {Kept.HELD},
-    1: {Kept.HELD, Kept.DOOMED},
-    2: {Kept.HELD, Kept.DOOMED},
-    3: {Kept.HELD, Kept.DOOMED, Kept.GONE},
-    4: {Kept.HELD, Kept.DOOMED, Kept.GONE},
-    None: {Kept.HELD, Kept.DOOMED, Kept.GONE},
-}
 
 
 @pytest.mark.parametrize("dies", [None, *range(_CALLS)])
@@ -104,7 +96,7 @@ def test_whatever_the_order_a_claimed_artifact_stays(
     """Exhaustive: how many calls the user makes before each call of the deleter, and which of these it dies before."""
     seen: set[Kept] = set()
     calls = _CALLS if dies is None else dies
-    most = 6 if dies is None else 5
+    most = 5
     for before in itertools.product(range(most + 1), repeat=calls):
         if sum(before) > most:
             continue
@@ -140,7 +132,8 @@ def test_whatever_the_order_a_claimed_artifact_stays(
         assert keeper.discard(ADDRESS, unused_since=clock() + 1e9)
         assert store.find(ADDRESS) is None
         store.remove(Store.prefix(ADDRESS))
-    assert seen == _SEEN_WITH_DEATH_BEFORE[dies]
+    # Each way of meeting was among them.
+    assert seen == ({Kept.HELD} if dies == 0 else set(Kept))
 
 
 def test_a_deleter_that_was_slow_gives_up(
