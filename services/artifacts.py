@@ -30,7 +30,7 @@ from typing import Any
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from services.errors import BadOption, NotFound
+from services.errors import BadOption, Internal, NotFound
 
 # A zarr.Array. Its own annotations say that an index gives "an array or a scalar or bytes", which helps nobody.
 ZarrArray = Any
@@ -198,9 +198,16 @@ class Store:
         return f"{address[:2]}/{address}"
 
     def find(self, address: str) -> Artifact | None:
-        """The finished artifact at `address`, or None."""
+        """The finished artifact at `address`, or None. Raises Internal if its manifest is damaged."""
         raw = self.read(f"{self.prefix(address)}/manifest.json")
-        return None if raw is None else Artifact(self, Manifest(**json.loads(raw)))
+        if raw is None:
+            return None
+        try:
+            return Artifact(self, Manifest(**json.loads(raw)))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise Internal(
+                f"the manifest of artifact {address[:12]} is damaged; `omnimatte store fsck --repair` removes it."
+            ) from error
 
     def get(self, address: str) -> Artifact:
         """The finished artifact at `address`, or its part at `<address>/<part>`. Raises NotFound."""

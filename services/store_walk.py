@@ -99,7 +99,7 @@ def manifest_at(store: Store, address: str) -> Manifest | Unreadable | None:
         data: dict[str, Any] = json.loads(raw)
         manifest = Manifest(**data)
         sizes = {str(name): int(size) for name, size in manifest.files.items()}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         return Unreadable(f"it is no manifest ({error})")
     if manifest.address != address:
         return Unreadable(f"it is the manifest of another artifact, {str(manifest.address)[:12]}")
