@@ -110,6 +110,7 @@ class Jobs:
                 )
             if chunk:
                 yield chunk
+        await asyncio.to_thread(self._keeper.require_room, more=size)
 
     async def create(self, spec: Mapping[str, Any], *, request_id: str = "") -> Job:
         """Check a job and queue it; the same `request_id` with the same spec answers with the first one's job.

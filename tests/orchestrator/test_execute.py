@@ -129,3 +129,22 @@ async def test_a_real_plan_runs_every_node_once() -> None:
     runner = Recorder()
     results = await execute(nodes, runner, Slots(total=3), on_event=lambda _: None)
     assert sorted(runner.started) == sorted(node.id for node in nodes) == sorted(results)
+
+
+async def test_a_result_that_is_gone_is_made_again() -> None:
+    runner = Recorder()
+    answers = iter([False, True])
+
+    async def keep(node: Node, result: Result) -> bool:
+        return next(answers)
+
+    await execute(chain("a"), runner, Slots(total=1), on_event=lambda _: None, keep=keep)
+    assert runner.started == ["a", "a"]
+
+
+async def test_a_result_that_never_is_in_the_store_is_an_error() -> None:
+    async def keep(node: Node, result: Result) -> bool:
+        return False
+
+    with pytest.raises(Internal, match="use the same store"):
+        await execute(chain("a"), Recorder(), Slots(total=1), on_event=lambda _: None, keep=keep)
