@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     _add_up(commands.add_parser("up", help="run the whole stack on this machine, in the foreground"))
     _add_jobs(commands.add_parser("jobs", help="look after the jobs of a running server"))
     _add_weights(commands.add_parser("weights", help="list, get and check published weights"))
+    _add_store(commands.add_parser("store", help="look after what a server keeps"))
     _add_doctor(commands.add_parser("doctor", help="what this machine can run, and what is missing"))
     add_engines(commands.add_parser("engines", help="prepare the small networks for this machine's GPU"))
     return root
@@ -179,6 +180,24 @@ def _add_weights_home(action: argparse.ArgumentParser) -> None:
         help="the stack's folder, which holds weights/ (default: $OMNIMATTE_WEIGHTS is the folder of the weights, "
         "or weights/ in $OMNIMATTE_HOME or ~/.local/share/omnimatte)",
     )
+
+
+def _add_store(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(required=True, metavar="ACTION", parser_class=type(command))
+    usage = actions.add_parser("usage", help="how much it holds, as of the last collection, and its limit")
+    collecting = actions.add_parser("collect", help="delete what no job needs any more, now")
+    collecting.add_argument("--dry-run", action="store_true", help="only say what would go")
+    checking = actions.add_parser("fsck", help="check that everything is there and whole; status 1 if not")
+    checking.add_argument("--repair", action="store_true", help="delete what is broken or nobody's")
+    for name, action in (("usage", usage), ("collect", collecting), ("fsck", checking)):
+        action.set_defaults(command="store", action=name)
+        action.add_argument(
+            "--store", metavar="URL", default="", help="folder or s3://bucket/prefix (default: --home's)"
+        )
+        action.add_argument(
+            "--database", metavar="URL", default="", help="the server's (default: $OMNIMATTE_DATABASE_URL or --home's)"
+        )
+        _add_home(action)
 
 
 def _add_doctor(command: argparse.ArgumentParser) -> None:

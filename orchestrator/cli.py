@@ -117,6 +117,12 @@ def _weights(parsed: argparse.Namespace) -> int:
     return weights_cli.run(parsed)
 
 
+def _store(parsed: argparse.Namespace) -> int:
+    from orchestrator import store_cli
+
+    return store_cli.run(parsed)
+
+
 def _doctor(parsed: argparse.Namespace) -> int:
     from orchestrator import doctor
 
@@ -134,6 +140,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "up": _up,
     "jobs": _jobs,
     "weights": _weights,
+    "store": _store,
     "doctor": _doctor,
     "engines": _engines,
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -114,11 +114,20 @@ class Database:
             sa.event.listen(self._engine, "connect", _tune_sqlite)
         _METADATA.create_all(self._engine)
 
+    @property
+    def engine(self) -> sa.Engine:
+        """For modules that keep tables of their own beside these."""
+        return self._engine
+
     def close(self) -> None:
         self._engine.dispose()
 
-    def create(self, spec: JobSpec, *, request_id: str = "") -> tuple[Job, bool]:
+    def create(
+        self, spec: JobSpec, *, request_id: str = "", within: Callable[[sa.Connection, str], None] = lambda *_: None
+    ) -> tuple[Job, bool]:
         """A new QUEUED job, and True; or the one that an equal request with this `request_id` made before, and False.
+
+        within: what else belongs to the transaction that records the new job `job`; if it raises, there is no job.
 
         Raises:
             AlreadyExists: `request_id` was used for another spec.
@@ -140,6 +149,7 @@ class Database:
             with self._engine.begin() as connection:
                 connection.execute(_JOBS.insert().values(row))
                 sequence = _append(connection, job.id, [NewEvent({"job": {"state": job.state.value}})])
+                within(connection, job.id)
             return replace(job, sequence=sequence), True
         except sa.exc.IntegrityError:
             return self._existing(job, request_id), False
@@ -223,12 +233,6 @@ class Database:
         with self._engine.begin() as connection:
             connection.execute(_EVENTS.delete().where(_EVENTS.c.job == job))
             connection.execute(_JOBS.delete().where(_JOBS.c.id == job))
-
-    def shares_result(self, address: str) -> bool:
-        """Whether a job has the deliverables at `address`."""
-        query = sa.select(sa.exists().where(_JOBS.c.result == address))
-        with self._engine.connect() as connection:
-            return bool(connection.execute(query).scalar())
 
 
 def _append(connection: sa.Connection, job: str, events: Sequence[NewEvent]) -> int:

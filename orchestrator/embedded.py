@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from orchestrator.hygiene import Hygiene
 from orchestrator.runners.triton import INSTANCES, TritonRunner
 from orchestrator.server import Server, serving
 from orchestrator.settings import Home, Settings
@@ -66,6 +67,7 @@ async def embedded_stack(
         metrics_port=metrics_port,
         profile=profile,
         resume=resume,
+        hygiene=Hygiene.configured(),
     )
     _require_weights(profile, home)
     fewer = {} if profile == COMPACT else _ON_ONE_GPU

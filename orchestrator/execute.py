@@ -12,14 +12,14 @@ import asyncio
 import base64
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from orchestrator.plan import Node
 from orchestrator.runners.base import Runner
-from services.errors import Cancelled, OmnimatteError, Unavailable, encode, from_exception
+from services.errors import Cancelled, Internal, OmnimatteError, Unavailable, encode, from_exception
 from services.stage import Progress, Request, Result
 
 
@@ -93,6 +93,16 @@ class Slots:
             yield
 
 
+Keep = Callable[[Node, Result], Awaitable[bool]]
+"""Called with each node's result before anything uses it: whether it is there and stays until the plan is done."""
+
+_MADE_AGAIN = 3
+
+
+async def _whatever(node: Node, result: Result) -> bool:
+    return True
+
+
 async def execute(
     nodes: Sequence[Node],
     runner: Runner,
@@ -100,22 +110,22 @@ async def execute(
     *,
     on_event: Callable[[NodeEvent], None],
     retries: Retries = Retries(),
+    keep: Keep = _whatever,
 ) -> dict[str, Result]:
     """The result of every node, by its id.
 
-    `on_event` is called in this event loop and must not block.
+    `on_event` is called in this event loop and must not block. A result that `keep` finds gone is made again.
 
     Raises:
         OmnimatteError: of the node that failed first; all others have been cancelled by then.
     """
     for node in nodes:
         on_event(NodeEvent(node.id, node.stage, NodeState.QUEUED))
+    attempts = _Attempts(runner, slots, retries, keep)
     tasks: dict[str, asyncio.Task[Result]] = {}
     for node in nodes:
         needed = {name: tasks[name] for name in node.needs}
-        tasks[node.id] = asyncio.create_task(
-            _run(node, needed, _Attempts(runner, slots, retries), on_event), name=node.id
-        )
+        tasks[node.id] = asyncio.create_task(_run(node, needed, attempts, on_event), name=node.id)
     try:
         done, _ = await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
     finally:
@@ -138,7 +148,7 @@ async def _run(
     request = node.request({name: task.result().address for name, task in needed.items()})
     reporter = _Reporter(node, on_event)
     try:
-        result = await attempts.run(request, reporter)
+        result = await attempts.run(node, request, reporter)
     except asyncio.CancelledError:
         reporter.state(NodeState.CANCELLED)
         raise
@@ -157,22 +167,31 @@ class _Attempts:
     runner: Runner
     slots: Slots
     retries: Retries
+    keep: Keep
 
-    async def run(self, request: Request, reporter: _Reporter) -> Result:
+    async def run(self, node: Node, request: Request, reporter: _Reporter) -> Result:
         for failures in range(1, self.retries.attempts):
             try:
-                return await self._once(request, reporter)
+                return await self._once(node, request, reporter)
             except Unavailable as error:
                 # Nothing is lost: the stage may even have finished, which the next attempt finds in the store.
                 pause = self.retries.pause(failures)
                 reporter.state(NodeState.QUEUED, note=f"again in {pause:g} s ({failures}): {error.message}")
                 await asyncio.sleep(pause)
-        return await self._once(request, reporter)
+        return await self._once(node, request, reporter)
 
-    async def _once(self, request: Request, reporter: _Reporter) -> Result:
+    async def _once(self, node: Node, request: Request, reporter: _Reporter) -> Result:
         async with self.slots.taken(request.stage):
             reporter.state(NodeState.RUNNING)
-            return await self.runner.run(request, on_progress=reporter.progress)
+            for _ in range(_MADE_AGAIN):
+                result = await self.runner.run(request, on_progress=reporter.progress)
+                # It was in the store when the stage looked; meanwhile it may have been deleted as unused.
+                if await self.keep(node, result):
+                    return result
+        raise Internal(
+            f"{node.id}: the artifact {result.address[:12]} is not in the orchestrator's store; see that the stages "
+            "use the same store."
+        )
 
 
 class _Reporter:

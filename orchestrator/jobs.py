@@ -8,20 +8,24 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from orchestrator.db import Database, Event, Job, JobState
 from orchestrator.journal import Bell, follow
+from orchestrator.keep import Keeper
 from orchestrator.metrics import Metrics
-from orchestrator.spec import File, JobSpec, from_dict
+from orchestrator.spec import File, from_dict, uploads
 from orchestrator.streams import pulled, pump
 from services.artifacts import Artifact, Store
-from services.errors import BadInput, BadOption, Conflict, Internal, NotFound, encode
+from services.errors import BadInput, BadOption, Conflict, Internal, NotFound, Unavailable, encode
 
 _DEFAULT_PAGE, _MAX_PAGE = 50, 200
 _MAX_REQUEST_ID = 128
+# An upload asks so often whether the store is still below its limit.
+_ROOM_BYTES = 16 << 20
 
 
 class Queue(Protocol):
@@ -52,6 +56,7 @@ class Jobs:
         database: Database,
         bell: Bell,
         store: Store,
+        keeper: Keeper,
         queue: Queue,
         metrics: Metrics,
         max_upload_bytes: int,
@@ -60,6 +65,7 @@ class Jobs:
         self._database = database
         self._bell = bell
         self._store = store
+        self._keeper = keeper
         self._queue = queue
         self._metrics = metrics
         self._max_upload_bytes = max_upload_bytes
@@ -69,8 +75,10 @@ class Jobs:
         """Store a file; returns it and its size.
 
         Raises:
-            BadInput: it is empty or too large; OutOfSpace: the store is full. Nothing of it stays then.
+            BadInput: it is empty or too large; OutOfSpace: the store is full or has reached its limit. Nothing of it
+                stays then.
         """
+        await asyncio.to_thread(self._keeper.require_room)
         counted = self._counted(chunks, filename)
         first = await anext(counted, b"")
         if not first:
@@ -80,14 +88,20 @@ class Jobs:
             return self._store.upload(pieces, filename=filename)
 
         artifact = await pump(counted, store, first=first, doing=f"storing {filename or 'the upload'}")
+        # It may have been here before, too old to stay much longer.
+        if not await self._keeper.renew(artifact.address):
+            raise Unavailable(f"{filename or 'the upload'} was removed just now, being too old; send it again.")
         size = artifact.manifest.files["data"]
         self._metrics.uploaded(size)
         return File(digest=artifact.address, filename=filename), size
 
     async def _counted(self, chunks: AsyncIterator[bytes], filename: str) -> AsyncIterator[bytes]:
-        size = 0
+        size, asked = 0, 0
         async for chunk in chunks:
             size += len(chunk)
+            if size - asked >= _ROOM_BYTES:
+                asked = size
+                await asyncio.to_thread(self._keeper.require_room, more=size)
             if size > self._max_upload_bytes:
                 raise BadInput(
                     f"{filename or 'the upload'} is larger than this server's limit of "
@@ -96,23 +110,38 @@ class Jobs:
                 )
             if chunk:
                 yield chunk
+        await asyncio.to_thread(self._keeper.require_room, more=size)
 
     async def create(self, spec: Mapping[str, Any], *, request_id: str = "") -> Job:
         """Check a job and queue it; the same `request_id` with the same spec answers with the first one's job.
 
         Raises:
-            BadInput, NotFound (an upload is not there), AlreadyExists (request_id was used for another spec).
+            BadInput, NotFound (an upload is not there), AlreadyExists (request_id was used for another spec),
+            OutOfSpace (the store has reached its limit).
         """
         if len(request_id) > _MAX_REQUEST_ID:
             raise BadInput(f"request_id is longer than {_MAX_REQUEST_ID} characters; shorten it.", field="request_id")
         asked = from_dict(spec)
         checked = replace(asked, options=asked.options.settled(self._profile))
-        for path, file in _uploads(checked):
+        for path, file in uploads(checked):
             await self._require_upload(path, file)
-        job, created = await asyncio.to_thread(self._database.create, checked, request_id=request_id)
+        await asyncio.to_thread(self._keeper.require_room)
+        within = self._keeper.uploads(file.digest for _, file in uploads(checked))
+        job, created = await asyncio.to_thread(self._database.create, checked, request_id=request_id, within=within)
+        if created:
+            await self._still_there(job)
         if created or job.state is JobState.QUEUED:
             await self._queue.enqueue(job.id)
         return job
+
+    async def _still_there(self, job: Job) -> None:
+        """The uploads of a job that has just been recorded; from now on they stay."""
+        try:
+            for path, file in uploads(job.spec):
+                await self._require_upload(path, file)
+        except NotFound:
+            await asyncio.to_thread(self._database.delete, job.id)
+            raise
 
     async def _require_upload(self, path: str, file: File) -> None:
         found = await asyncio.to_thread(self._store.find, file.digest)
@@ -156,27 +185,29 @@ class Jobs:
         return record
 
     async def delete(self, job: str) -> None:
-        """Forget a job that has ended, and its deliverables unless another job has the same. Raises Conflict."""
+        """Forget a job that has ended, and its deliverables unless another job needs the same. Raises Conflict."""
         record = await self.get(job)
         if not record.state.final:
             raise Conflict(f"job {job} is {record.state.value}; cancel it, then delete it.", field="name")
         await self._queue.forget(job)
         await asyncio.to_thread(self._database.delete, job)
-        if record.result and not await asyncio.to_thread(self._database.shares_result, record.result):
-            await asyncio.to_thread(self._store.delete, record.result)
+        if record.result:
+            await asyncio.to_thread(self._keeper.discard, record.result, unused_since=math.inf)
 
     async def result(self, job: Job) -> Artifact | None:
-        """The deliverables of a succeeded job, None for another."""
-        return await asyncio.to_thread(self._store.get, job.result) if job.result else None
+        """The deliverables of a succeeded job; None for another, and when they were not kept any longer."""
+        return await asyncio.to_thread(self._store.find, job.result) if job.result else None
 
     async def files(self, job: str, paths: Sequence[str] = ()) -> AsyncIterator[Piece]:
         """The job's files, or those of them that `paths` names, piece by piece.
 
         Raises:
-            Conflict: the job has not succeeded; NotFound: it has no such file.
+            Conflict: the job has not succeeded; NotFound: it has no such file, or its files are not kept any longer.
         """
         record = await self.get(job)
         artifact = await self.result(record)
+        if artifact is None and record.result:
+            raise NotFound(f"the files of job {job} are not kept any longer; create the job again.", field="name")
         if artifact is None:
             raise Conflict(f"job {job} is {record.state.value}; only a job that has succeeded has files.", field="name")
         sizes = artifact.manifest.files
@@ -209,15 +240,6 @@ class Jobs:
         among = [state for state in JobState if not state.final]
         await asyncio.to_thread(self._database.advance, job.id, to, among=among, error=error)
         self._bell.ring(job.id)
-
-
-def _uploads(spec: JobSpec) -> Iterator[tuple[str, File]]:
-    yield "source", spec.source
-    for i, item in enumerate(spec.objects):
-        if item.mask is not None:
-            yield f"objects[{i}].mask", item.mask
-    if spec.preserve is not None:
-        yield "preserve", spec.preserve
 
 
 async def _pieces(artifact: Artifact, path: str) -> AsyncIterator[Piece]:

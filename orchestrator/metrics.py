@@ -39,13 +39,45 @@ class _Jobs(Collector):
         yield GaugeMetricFamily("omnimatte_queue_length", "Jobs that wait for their turn.", counts.get("queued", 0))
 
 
+class _Store(Collector):
+    """Asks the database for the store's size when Prometheus asks us, as it is the same for every replica."""
+
+    def __init__(self, size: Callable[[], int], limit: int) -> None:
+        self._size = size
+        self._limit = limit
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("omnimatte_store_bytes", "Bytes in the artifact store.", self._size())
+        yield GaugeMetricFamily("omnimatte_store_limit_bytes", "Bytes that it may hold; 0: no limit.", self._limit)
+
+
 class Metrics:
     """The orchestrator's figures."""
 
-    def __init__(self, job_counts: Callable[[], Mapping[str, int]] = dict) -> None:
-        """`job_counts()` answers how many jobs are in each state; it is asked with every scrape, in another thread."""
+    def __init__(
+        self,
+        job_counts: Callable[[], Mapping[str, int]] = dict,
+        *,
+        store_size: Callable[[], int] = int,
+        store_limit: int = 0,
+    ) -> None:
+        """`job_counts()` answers how many jobs are in each state, `store_size()` how many bytes the store holds; they
+        are asked with every scrape, in another thread."""
         self.registry = CollectorRegistry()
         self.registry.register(_Jobs(job_counts))
+        self.registry.register(_Store(store_size, store_limit))
+        self._collected = Counter(
+            "omnimatte_store_collected_bytes",
+            "Bytes that nobody needed and that went.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self._collections = Counter(
+            "omnimatte_store_collections", "Collections by how they ended.", ["outcome"], registry=self.registry
+        )
         self._seconds = Histogram(
             "omnimatte_stage_seconds",
             "Wall time of stage runs that computed something.",
@@ -107,6 +139,14 @@ class Metrics:
             self._started.setdefault(job, now)
         elif job in self._started:
             self._job_seconds.labels(state).observe(now - self._started.pop(job))
+
+    def collected(self, kind: str, size: int) -> None:
+        """Something of `size` bytes was deleted."""
+        self._collected.labels(kind).inc(size)
+
+    def collection_ended(self, outcome: str) -> None:
+        """outcome: done, failed or refused."""
+        self._collections.labels(outcome).inc()
 
     def uploaded(self, count: int) -> None:
         self._uploaded.inc(count)

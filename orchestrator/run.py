@@ -14,8 +14,10 @@ from collections.abc import Mapping
 from orchestrator.db import Database, Job, JobState
 from orchestrator.execute import NodeEvent, Slots, execute
 from orchestrator.journal import Bell, Writer
+from orchestrator.keep import Keeper
 from orchestrator.metrics import Metrics
-from orchestrator.plan import plan
+from orchestrator.plan import Node, plan
+from orchestrator.references import Role
 from orchestrator.runners.base import Runner
 from services.errors import Cancelled, NotFound, OmnimatteError, encode, from_exception
 from services.stage import Result
@@ -26,7 +28,10 @@ _log = logging.getLogger(__name__)
 class JobRunner:
     """Runs jobs in this process. Belongs to one event loop."""
 
-    def __init__(self, *, database: Database, bell: Bell, runner: Runner, slots: Slots, metrics: Metrics) -> None:
+    def __init__(
+        self, *, database: Database, bell: Bell, runner: Runner, slots: Slots, metrics: Metrics, keeper: Keeper
+    ) -> None:
+        self._keeper = keeper
         self._database = database
         self._bell = bell
         self._runner = runner
@@ -103,7 +108,14 @@ class JobRunner:
                 write(event)
                 observe(event)
 
-            return await execute(plan(job.spec), self._runner, self._slots, on_event=on_event)
+            nodes = plan(job.spec)
+            deliverables = nodes[-1].id
+
+            async def keep(node: Node, result: Result) -> bool:
+                role = Role.DELIVERABLE if node.id == deliverables else Role.INTERMEDIATE
+                return await self._keeper.keep(job.id, result.address, role=role)
+
+            return await execute(nodes, self._runner, self._slots, on_event=on_event, keep=keep)
 
     async def _end(self, job: Job, error: OmnimatteError) -> None:
         if isinstance(error, Cancelled) and await self.advance(job.id, JobState.CANCELLED, JobState.CANCELLING):

@@ -19,11 +19,15 @@ from grpc_reflection.v1alpha import reflection
 
 from orchestrator.api import omnimatte_pb2, omnimatte_pb2_grpc
 from orchestrator.api.servicer import Servicer
+from orchestrator.collect import Collector
+from orchestrator.collecting import collecting
 from orchestrator.db import Database
 from orchestrator.execute import Slots
 from orchestrator.jobs import Jobs
 from orchestrator.journal import Bell
+from orchestrator.keep import Keeper
 from orchestrator.metrics import Metrics, exported
+from orchestrator.references import References
 from orchestrator.run import JobRunner
 from orchestrator.runners.base import Runner
 from orchestrator.settings import Settings
@@ -85,11 +89,17 @@ async def serving(
         store = await asyncio.to_thread(Store, settings.store)
         database = await asyncio.to_thread(Database, settings.database_url)
         stack.callback(database.close)
+        references = await asyncio.to_thread(References, database.engine)
+        keeper = Keeper(store, references, limit_bytes=settings.hygiene.limit_bytes)
         bell = Bell()
-        metrics = Metrics(lambda: {state.value: count for state, count in database.counts().items()})
+        metrics = Metrics(
+            lambda: {state.value: count for state, count in database.counts().items()},
+            store_size=references.size,
+            store_limit=settings.hygiene.limit_bytes,
+        )
 
         slots = Slots(total=settings.running_stages, limits=limits)
-        job_runner = JobRunner(database=database, bell=bell, runner=runner, slots=slots, metrics=metrics)
+        job_runner = JobRunner(database=database, bell=bell, runner=runner, slots=slots, metrics=metrics, keeper=keeper)
         workflows = Workflows(
             WorkflowSettings(
                 database_url=settings.database_url,
@@ -102,6 +112,7 @@ async def serving(
             database=database,
             bell=bell,
             store=store,
+            keeper=keeper,
             queue=workflows,
             metrics=metrics,
             max_upload_bytes=settings.max_upload_bytes,
@@ -116,6 +127,17 @@ async def serving(
         await workflows.start()
         stack.push_async_callback(workflows.stop)
         await jobs.settle()
+        collector = Collector(
+            store=store,
+            database=database,
+            references=references,
+            keeper=keeper,
+            hygiene=settings.hygiene,
+            on_removed=lambda removed: metrics.collected(removed.kind.value, removed.size),
+        )
+        await stack.enter_async_context(
+            collecting(collector, references, metrics, every=settings.hygiene.collect_seconds)
+        )
         await grpc_server.start()
         stack.push_async_callback(grpc_server.stop, _GRACE_SECONDS)
         yield Server(

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.hygiene import Hygiene
 from services.errors import BadOption
 from services.profiles import COMPACT
 
@@ -52,6 +53,9 @@ class Settings:
 
     resume: bool = True
     """Whether jobs that an earlier process left unfinished are taken up; otherwise they end as cancelled."""
+
+    hygiene: Hygiene = field(default_factory=Hygiene)
+    """What stays in the store, for how long, and its quota (orchestrator/hygiene.py)."""
 
 
 @dataclass(frozen=True)

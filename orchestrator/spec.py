@@ -10,7 +10,7 @@ mask of another size) is the stages' to find.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -88,6 +88,16 @@ class JobSpec:
     def digest(self) -> str:
         """SHA-256 of the canonical JSON: equal wishes have equal digests."""
         return digest(self.to_dict())
+
+
+def uploads(spec: JobSpec) -> Iterator[tuple[str, File]]:
+    """Every file that the job uses, with the path of its field."""
+    yield "source", spec.source
+    for i, item in enumerate(spec.objects):
+        if item.mask is not None:
+            yield f"objects[{i}].mask", item.mask
+    if spec.preserve is not None:
+        yield "preserve", spec.preserve
 
 
 def from_dict(data: Mapping[str, Any]) -> JobSpec:

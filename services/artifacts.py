@@ -30,7 +30,7 @@ from typing import Any
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from services.errors import BadOption, NotFound
+from services.errors import BadOption, Internal, NotFound
 
 # A zarr.Array. Its own annotations say that an index gives "an array or a scalar or bytes", which helps nobody.
 ZarrArray = Any
@@ -52,6 +52,7 @@ class Manifest:
         meta: small JSON facts that the control plane may read (frame count, size, ...).
         files: plain files, path -> size in bytes.
         seconds: wall time of the attempt that made it.
+        size: bytes of all its data, arrays included; None for an artifact from before sizes were noted.
     """
 
     address: str
@@ -62,6 +63,7 @@ class Manifest:
     files: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     format: int = FORMAT
+    size: int | None = None
 
 
 def canonical(value: object) -> bytes:
@@ -151,6 +153,7 @@ class Draft:
             meta=meta,
             files=self._files,
             seconds=round(seconds, 3),
+            size=sum(size for _, size, _ in self._store.listed(self.root)),
         )
         self._store.put(f"{self._store.prefix(self._address)}/manifest.json", canonical(asdict(manifest)))
         return Artifact(self._store, manifest)
@@ -195,9 +198,16 @@ class Store:
         return f"{address[:2]}/{address}"
 
     def find(self, address: str) -> Artifact | None:
-        """The finished artifact at `address`, or None."""
+        """The finished artifact at `address`, or None. Raises Internal if its manifest is damaged."""
         raw = self.read(f"{self.prefix(address)}/manifest.json")
-        return None if raw is None else Artifact(self, Manifest(**json.loads(raw)))
+        if raw is None:
+            return None
+        try:
+            return Artifact(self, Manifest(**json.loads(raw)))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise Internal(
+                f"the manifest of artifact {address[:12]} is damaged; `omnimatte store fsck --repair` removes it."
+            ) from error
 
     def get(self, address: str) -> Artifact:
         """The finished artifact at `address`, or its part at `<address>/<part>`. Raises NotFound."""
@@ -237,7 +247,7 @@ class Store:
         finally:
             self.remove_object(staging)
         manifest = Manifest(
-            address=address, stage="upload", root=root, meta={"filename": filename}, files={"data": size}
+            address=address, stage="upload", root=root, meta={"filename": filename}, files={"data": size}, size=size
         )
         self.put(f"{self.prefix(address)}/manifest.json", canonical(asdict(manifest)))
         return Artifact(self, manifest)
@@ -276,12 +286,33 @@ class Store:
     def remove(self, prefix: str) -> None:
         """Delete everything below `prefix`; nothing there is no error."""
         for page in obstore.list(self._backend, prefix=prefix):
-            obstore.delete(self._backend, [meta["path"] for meta in page])
+            try:
+                obstore.delete(self._backend, [meta["path"] for meta in page])
+            except FileNotFoundError:
+                # Somebody else removes the same; what is left of the page may still be there.
+                for meta in page:
+                    self.remove_object(meta["path"])
 
     def remove_object(self, path: str) -> None:
         """Delete the one object `path`; nothing there is no error."""
         with contextlib.suppress(FileNotFoundError):
             obstore.delete(self._backend, path)
+
+    def listed(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+        """(path, bytes, seconds since the epoch when it was written) of every object below the folder `prefix`."""
+        for page in obstore.list(self._backend, prefix=prefix):
+            for meta in page:
+                yield meta["path"], meta["size"], meta["last_modified"].timestamp()
+
+    def folders(self) -> list[str]:
+        """Names of the top folders, sorted."""
+        found = obstore.list_with_delimiter(self._backend)["common_prefixes"]
+        return sorted(str(name).rstrip("/") for name in found)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the store is on this machine; None for a bucket."""
+        return _folder(self.url)
 
     def create_array(self, path: str, *, shape: tuple[int, ...], dtype: str, chunk: int | None) -> ZarrArray:
         import numpy as np
@@ -314,7 +345,13 @@ def _relative(name: str) -> str:
     return name
 
 
+def _folder(url: str) -> Path | None:
+    local = "://" not in url or url.startswith("file://")
+    return Path(url.removeprefix("file://")).absolute() if local else None
+
+
 def _backend(url: str) -> ObjectStore:
-    if "://" not in url or url.startswith("file://"):
-        return LocalStore(Path(url.removeprefix("file://")).absolute(), mkdir=True, automatic_cleanup=True)
+    folder = _folder(url)
+    if folder is not None:
+        return LocalStore(folder, mkdir=True, automatic_cleanup=True)
     return from_url(url)

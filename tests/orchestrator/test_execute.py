@@ -202,3 +202,22 @@ def test_retries_are_counted_and_nothing_stays_in_flight() -> None:
     value = metrics.registry.get_sample_value
     assert value("omnimatte_stage_retries_total", {"stage": "ssr"}) == 1
     assert value("omnimatte_stages_in_flight", {"stage": "ssr"}) == 0
+
+
+async def test_a_result_that_is_gone_is_made_again() -> None:
+    runner = Recorder()
+    answers = iter([False, True])
+
+    async def keep(node: Node, result: Result) -> bool:
+        return next(answers)
+
+    await execute(chain("a"), runner, Slots(total=1), on_event=lambda _: None, keep=keep)
+    assert runner.started == ["a", "a"]
+
+
+async def test_a_result_that_never_is_in_the_store_is_an_error() -> None:
+    async def keep(node: Node, result: Result) -> bool:
+        return False
+
+    with pytest.raises(Internal, match="use the same store"):
+        await execute(chain("a"), Recorder(), Slots(total=1), on_event=lambda _: None, keep=keep)

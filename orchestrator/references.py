@@ -1,0 +1,301 @@
+"""Which job needs which artifact, and which artifacts are being deleted: the tables that decide both.
+
+An artifact's row is the lock that its users and its deleters meet at. A user takes it to add a reference; a deleter
+takes it to look for references and, if there are none, to mark it as doomed. Both happen in one transaction that has
+written to the row first, so one of them sees what the other has done, on SQLite (whose writers take turns) as on
+PostgreSQL (whose row locks hold until the commit, after which each statement sees what was committed). See
+orchestrator/keep.py for why nothing that a live job needs can be deleted.
+
+A reference counts as long as its job's row exists: deleting a job drops its references, also if the process dies then.
+Must not know: the store, stages, or gRPC. Blocking: call it from a thread.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestrator.db import JobState
+
+_METADATA = sa.MetaData()
+
+_ARTIFACTS = sa.Table(
+    "store_artifacts",
+    _METADATA,
+    sa.Column("address", sa.String(64), primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("used", sa.Float, nullable=False),
+    sa.Column("doomed", sa.Float, nullable=True, index=True),
+    sa.Column("token", sa.String(32), nullable=False),
+)
+
+_REFERENCES = sa.Table(
+    "store_references",
+    _METADATA,
+    sa.Column("job", sa.String(32), primary_key=True),
+    sa.Column("address", sa.String(64), primary_key=True, index=True),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("made", sa.Float, nullable=False),
+)
+
+_OWNER = sa.Table(
+    "store_owner",
+    _METADATA,
+    sa.Column("one", sa.Integer, primary_key=True),
+    sa.Column("id", sa.String(32), nullable=False),
+    sa.Column("collected", sa.Float, nullable=False),
+)
+
+# Another module's table: only what is read of it here.
+_JOBS = sa.table(
+    "jobs", *(sa.column(name) for name in ("id", "state", "started", "ended", "result")), sa.column("created")
+)
+
+_FINAL = [state.value for state in JobState if state.final]
+
+# The row that stands for what lies in the store and is no artifact, as the last walk found it.
+_REST = ""
+
+TAKEOVER_SECONDS = 600.0
+"""A mark this old was left by a deleter that died: longer than any request to a store may take, retries included."""
+
+
+class Role(StrEnum):
+    """What the artifact is to the job; retention tells DELIVERABLE from the others."""
+
+    UPLOAD = "upload"
+    INTERMEDIATE = "intermediate"
+    DELIVERABLE = "deliverable"
+
+
+class Answer(StrEnum):
+    """What became of the wish for a reference.
+
+    DOOMED: somebody deletes the artifact just now; nothing was recorded, ask again. STALE: the same, but whoever began
+    it is dead.
+    """
+
+    HELD = "held"
+    DOOMED = "doomed"
+    STALE = "stale"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A reference: `job` needs the artifact at `address`. `final` tells that the job has ended."""
+
+    job: str
+    address: str
+    role: Role
+    final: bool
+
+
+class References:
+    """The tables, over an engine that somebody else opened."""
+
+    def __init__(self, engine: sa.Engine, *, clock: Callable[[], float] = time.time) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._insert: Any = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+        _METADATA.create_all(engine)
+        with engine.begin() as connection:
+            row = {"one": 1, "id": secrets.token_hex(16), "collected": 0.0}
+            connection.execute(self._insert(_OWNER).values(row).on_conflict_do_nothing())
+
+    def identity(self) -> str:
+        """A name of this database that no other has."""
+        with self._engine.connect() as connection:
+            return str(connection.execute(sa.select(_OWNER.c.id)).scalar_one())
+
+    def turn(self, *, every: float) -> bool:
+        """Whether it is time to collect again, and the caller's turn: of many replicas one hears True."""
+        now = self._clock()
+        query = _OWNER.update().where(_OWNER.c.collected <= now - every).values(collected=now)
+        with self._engine.begin() as connection:
+            return connection.execute(query).rowcount > 0
+
+    def claim(self, job: str, address: str, *, role: Role) -> Answer:
+        """Record that `job` needs the artifact; it is used now. Only after HELD may it be looked for: what is there
+        then, stays.
+        """
+        with self._engine.begin() as connection:
+            return self._claim(connection, job, address, role)
+
+    def claim_within(self, connection: sa.Connection, job: str, addresses: Iterable[str], *, role: Role) -> bool:
+        """`claim` all in somebody's transaction; False if one of them is doomed: roll back then."""
+        # In one order for all, or two transactions could wait for each other.
+        return all(self._claim(connection, job, one, role) is Answer.HELD for one in sorted(set(addresses)))
+
+    def touch(self, address: str) -> Answer:
+        """The artifact is used now, by no job yet: the grace period begins anew."""
+        with self._engine.begin() as connection:
+            return self._use(connection, address)
+
+    def _claim(self, connection: sa.Connection, job: str, address: str, role: Role) -> Answer:
+        answer = self._use(connection, address)
+        if answer is Answer.HELD:
+            row = {"job": job, "address": address, "role": role.value, "made": self._clock()}
+            # An artifact may be both: of a job's deliverables it is the last role that counts.
+            query = self._insert(_REFERENCES).values(row)
+            connection.execute(
+                query.on_conflict_do_update(index_elements=["job", "address"], set_={"role": role.value})
+            )
+        return answer
+
+    def _use(self, connection: sa.Connection, address: str) -> Answer:
+        now = self._clock()
+        doomed, _ = self._locked(connection, address, {"used": now}, used=now)
+        if doomed is None:
+            return Answer.HELD
+        return Answer.DOOMED if now - doomed < TAKEOVER_SECONDS else Answer.STALE
+
+    def _locked(
+        self, connection: sa.Connection, address: str, changes: Mapping[str, Any], *, used: float
+    ) -> tuple[float | None, float]:
+        """Take the row's lock, making the row if need be; (doomed, used)."""
+        row = {"address": address, "size": 0, "used": used, "doomed": None, "token": ""}
+        query = self._insert(_ARTIFACTS).values(row).on_conflict_do_update(index_elements=["address"], set_=changes)
+        found = connection.execute(query.returning(_ARTIFACTS.c.doomed, _ARTIFACTS.c.used)).one()
+        return found.doomed, found.used
+
+    def doom(self, address: str, *, unused_since: float, force: bool = False) -> str:
+        """Mark the artifact as one that is being deleted; returns the mark, "" if it must stay.
+
+        It stays while a job refers to it, or if it was used after `unused_since`; not so with `force`, which is for
+        what is broken. A mark that a dead deleter left is taken over.
+        """
+        now, mark = self._clock(), secrets.token_hex(16)
+        with self._engine.begin() as connection:
+            doomed, used = self._locked(connection, address, {"address": address}, used=0.0)
+            if doomed is not None:
+                if now - doomed < TAKEOVER_SECONDS:
+                    return ""
+            elif not force and (used > unused_since or self._referenced(connection, address)):
+                return ""
+            connection.execute(_at(address).values(doomed=now, token=mark))
+        return mark
+
+    def _referenced(self, connection: sa.Connection, address: str) -> bool:
+        needed = sa.exists().where(_REFERENCES.c.address == address, _REFERENCES.c.job == _JOBS.c.id)
+        return bool(connection.execute(sa.select(needed)).scalar())
+
+    def release(self, address: str, mark: str) -> None:
+        """The artifact is gone: its address is free to be made again."""
+        query = _ARTIFACTS.delete().where(_ARTIFACTS.c.address == address, _ARTIFACTS.c.token == mark)
+        with self._engine.begin() as connection:
+            connection.execute(query)
+
+    def spare(self, address: str, mark: str) -> None:
+        """Take the mark back: the artifact was not deleted."""
+        with self._engine.begin() as connection:
+            connection.execute(_at(address).where(_ARTIFACTS.c.token == mark).values(doomed=None, token=""))
+
+    def stale(self) -> list[str]:
+        """Artifacts whose deleter has died."""
+        query = sa.select(_ARTIFACTS.c.address).where(_ARTIFACTS.c.doomed <= self._clock() - TAKEOVER_SECONDS)
+        with self._engine.connect() as connection:
+            return [str(address) for address in connection.execute(query).scalars()]
+
+    def candidates(self, addresses: Iterable[str], *, unused_since: float) -> set[str]:
+        """Those of `addresses` that `doom` would probably mark. Decides nothing."""
+        wanted = list(addresses)
+        used = sa.select(_ARTIFACTS.c.address).where(_ARTIFACTS.c.used > unused_since)
+        needed = sa.select(_REFERENCES.c.address).join(_JOBS, _JOBS.c.id == _REFERENCES.c.job)
+        kept: set[str] = set()
+        with self._engine.connect() as connection:
+            for i in range(0, len(wanted), 500):
+                part = wanted[i : i + 500]
+                kept.update(connection.execute(used.where(_ARTIFACTS.c.address.in_(part))).scalars())
+                kept.update(connection.execute(needed.where(_REFERENCES.c.address.in_(part))).scalars())
+        return set(wanted) - kept
+
+    def expire(self, *, intermediates: float, deliverables: float) -> int:
+        """Drop the references of jobs that are gone, and of those that ended that many seconds ago; how many."""
+        now = self._clock()
+        known = sa.select(_JOBS.c.id)
+        dropped = 0
+        with self._engine.begin() as connection:
+            dropped += connection.execute(_REFERENCES.delete().where(_REFERENCES.c.job.not_in(known))).rowcount
+            for kept, condition in (
+                (intermediates, _REFERENCES.c.role != Role.DELIVERABLE.value),
+                (deliverables, _REFERENCES.c.role == Role.DELIVERABLE.value),
+            ):
+                over = known.where(_JOBS.c.state.in_(_FINAL), _JOBS.c.ended < now - kept)
+                dropped += connection.execute(
+                    _REFERENCES.delete().where(condition, _REFERENCES.c.job.in_(over))
+                ).rowcount
+        return dropped
+
+    def forget(self, job: str, address: str) -> None:
+        """Drop one reference of a job that has ended."""
+        ended = sa.select(_JOBS.c.id).where(_JOBS.c.state.in_(_FINAL))
+        query = _REFERENCES.delete().where(_REFERENCES.c.job == job, _REFERENCES.c.address == address)
+        with self._engine.begin() as connection:
+            connection.execute(query.where(_REFERENCES.c.job.in_(ended)))
+
+    def held(self) -> list[Held]:
+        """Every reference of a job that exists."""
+        query = sa.select(_REFERENCES, _JOBS.c.state).join(_JOBS, _JOBS.c.id == _REFERENCES.c.job)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(_REFERENCES.c.job, _REFERENCES.c.address))
+            return [Held(row.job, row.address, Role(row.role), row.state in _FINAL) for row in rows]
+
+    def unreferenced_jobs(self, *, intermediates: float, deliverables: float) -> list[str]:
+        """Jobs without references that should have some: those of a database from before there were any."""
+        now = self._clock()
+        without = ~sa.exists().where(_REFERENCES.c.job == _JOBS.c.id)
+        due = sa.or_(
+            _JOBS.c.state.not_in(_FINAL),
+            _JOBS.c.ended >= now - intermediates,
+            sa.and_(_JOBS.c.result != "", _JOBS.c.ended >= now - deliverables),
+        )
+        with self._engine.connect() as connection:
+            return [str(job) for job in connection.execute(sa.select(_JOBS.c.id).where(without, due)).scalars()]
+
+    def oldest_start(self) -> float:
+        """When the job that has been under way for longest began; now, if none is."""
+        query = sa.select(sa.func.min(_JOBS.c.started)).where(_JOBS.c.state.not_in(_FINAL))
+        with self._engine.connect() as connection:
+            return min(self._clock(), connection.execute(query).scalar() or self._clock())
+
+    def weigh(self, sizes: Mapping[str, int]) -> None:
+        """Record the sizes in bytes of artifacts that are there."""
+        rows = [
+            {"address": address, "size": size, "used": 0.0, "doomed": None, "token": ""}
+            for address, size in sorted(sizes.items())
+        ]
+        if rows:
+            query = self._insert(_ARTIFACTS)
+            query = query.on_conflict_do_update(index_elements=["address"], set_={"size": query.excluded.size})
+            with self._engine.begin() as connection:
+                connection.execute(query, rows)
+
+    def absent(self, shard: str, *, present: Iterable[str], unused_since: float) -> None:
+        """Of the shard only `present` is there: forget the others, if nobody has used them after `unused_since`."""
+        among = _ARTIFACTS.c.address.startswith(shard, autoescape=True)
+        old = sa.and_(among, _ARTIFACTS.c.used <= unused_since, _ARTIFACTS.c.doomed.is_(None))
+        with self._engine.begin() as connection:
+            found = set(connection.execute(sa.select(_ARTIFACTS.c.address).where(old)).scalars()) - {_REST}
+            gone = sorted(found - set(present))
+            for i in range(0, len(gone), 500):
+                connection.execute(_ARTIFACTS.delete().where(old, _ARTIFACTS.c.address.in_(gone[i : i + 500])))
+
+    def weigh_rest(self, size: int) -> None:
+        """Record the bytes of what is no artifact."""
+        self.weigh({_REST: size})
+
+    def size(self) -> int:
+        """Bytes of the store, as far as they are known: every artifact, and the rest as of the last walk."""
+        with self._engine.connect() as connection:
+            return int(connection.execute(sa.select(sa.func.coalesce(sa.func.sum(_ARTIFACTS.c.size), 0))).scalar_one())
+
+
+def _at(address: str) -> sa.Update:
+    return _ARTIFACTS.update().where(_ARTIFACTS.c.address == address)
