@@ -116,7 +116,7 @@ class Collector:
         self.require_own()
         hygiene = self._hygiene
         if not dry_run:
-            self._adopt()
+            self.adopt()
             self._references.expire(
                 intermediates=hygiene.keep_intermediates_seconds, deliverables=hygiene.keep_results_seconds
             )
@@ -135,7 +135,7 @@ class Collector:
             self._references.weigh_rest(rest)
         return done
 
-    def _adopt(self) -> None:
+    def adopt(self) -> None:
         """Give jobs from before there were references theirs."""
         hygiene = self._hygiene
         for job in self._references.unreferenced_jobs(

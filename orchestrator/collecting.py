@@ -31,6 +31,8 @@ async def collecting(
     The store is marked as this database's own; one that belongs to another is served, but never collected.
     """
     try:
+        # Before the first job is deleted: another may have the same deliverables.
+        await asyncio.to_thread(collector.adopt)
         await asyncio.to_thread(collector.own)
     except Exception as error:
         # Not worth a server that does not start: each turn tries again.

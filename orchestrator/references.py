@@ -104,7 +104,7 @@ class References:
         self._engine = engine
         self._clock = clock
         self._insert: Any = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
-        _METADATA.create_all(engine)
+        _create(engine)
         with engine.begin() as connection:
             row = {"one": 1, "id": secrets.token_hex(16), "collected": 0.0}
             connection.execute(self._insert(_OWNER).values(row).on_conflict_do_nothing())
@@ -295,6 +295,17 @@ class References:
         """Bytes of the store, as far as they are known: every artifact, and the rest as of the last walk."""
         with self._engine.connect() as connection:
             return int(connection.execute(sa.select(sa.func.coalesce(sa.func.sum(_ARTIFACTS.c.size), 0))).scalar_one())
+
+
+def _create(engine: sa.Engine) -> None:
+    """Make the tables that are not there. Replicas that start at once may find a table that was not there just now."""
+    for attempts_left in reversed(range(5)):
+        try:
+            return _METADATA.create_all(engine)
+        except sa.exc.DBAPIError:
+            if not attempts_left:
+                raise
+            time.sleep(0.1)
 
 
 def _at(address: str) -> sa.Update:
