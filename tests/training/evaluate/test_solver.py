@@ -60,3 +60,10 @@ def test_the_references_operations_grow_with_its_iterations(case: Case) -> None:
         return solver.operations(case, Contender(schedule))
 
     assert count(20_000) == pytest.approx(2 * count(10_000), rel=1e-3)
+
+
+def test_the_table_gives_the_median_beside_the_mean_of_alphas_error() -> None:
+    rows = [solver.Outcome(alpha, 1, 50, 0.5, 0, 1, 1) for alpha in (0.001, 0.002, 0.009)]
+    head, _, row = solver.report({"fast": rows}).splitlines()
+    cells = dict(zip(*([cell.strip() for cell in line.strip("|").split("|")] for line in (head, row)), strict=True))
+    assert (cells["alpha MSE"], cells["its median"]) == ("0.00400", "0.00200")
