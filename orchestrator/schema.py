@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.errors import Conflict
+from services.errors import BadOption, Conflict, Unavailable
 
 SCHEMA = 2
 """Number of the tables below. 1 had no tenants, no number, and job requests that were unique over all."""
@@ -79,14 +79,27 @@ def opened(url: str) -> sa.Engine:
 
     Raises:
         Conflict: the database was made by another version, and cannot be upgraded here. Nothing has changed in it.
+        Unavailable: it cannot be reached. BadOption: `url` is none.
     """
-    engine = sa.create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
+    try:
+        engine = sa.create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
+        # Not its own words: it may hold a password.
+        raise BadOption(
+            "the database's URL cannot be used; it looks like sqlite:////folder/file or "
+            "postgresql+psycopg://user:password@host/database."
+        ) from error
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _tune_sqlite)
     try:
         with engine.begin() as connection:
             _lock(connection)
             _prepare(connection)
+    except sa.exc.OperationalError as error:
+        engine.dispose()
+        raise Unavailable(
+            f"the database {engine.url} cannot be opened ({error.orig}); is it up, and the URL right?"
+        ) from error
     except BaseException:
         engine.dispose()
         raise
