@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -145,8 +146,8 @@ async def test_a_server_for_strangers_does_not_start_without_authentication(host
     authority = Authority(tmp_path, "ca").issue("server")
     tls = TlsSettings(authority.certificate, authority.key)
     settings = Settings(str(tmp_path / "s"), f"sqlite:///{tmp_path}/o.sqlite", host=host, access=Access(tls=tls))
-    with pytest.raises(BadOption, match="--insecure"):
-        async with serving(settings, toys.runner(settings.store)):
+    with contextlib.closing(toys.runner(settings.store)) as runner, pytest.raises(BadOption, match="--insecure"):
+        async with serving(settings, runner):
             pass
     assert not (tmp_path / "o.sqlite").exists()
     for access in (Access(insecure=True), Access(api_keys=True)):
@@ -180,6 +181,6 @@ def test_addresses_are_told_apart() -> None:
 async def test_an_audit_log_that_cannot_be_written_stops_the_server(tmp_path: Path) -> None:
     access = Access(audit_log=str(tmp_path / "no" / "folder" / "audit.log"))
     settings = Settings(str(tmp_path / "s"), f"sqlite:///{tmp_path}/o.sqlite", access=access)
-    with pytest.raises(OmnimatteError, match="audit log"):
-        async with serving(settings, toys.runner(settings.store)):
+    with contextlib.closing(toys.runner(settings.store)) as runner, pytest.raises(OmnimatteError, match="audit log"):
+        async with serving(settings, runner):
             pass
