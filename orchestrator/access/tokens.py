@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -94,7 +95,7 @@ def _read(settings: JwtSettings) -> list[_PublicKey]:
         raise BadOption(
             f"the keys {path} cannot be read ({error.strerror}); give a JWKS file or a public key."
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, UnsupportedAlgorithm, jwt.PyJWTError) as error:
         raise BadOption(
             f"{path} is no JWKS file and no public key that can be used here ({error}); give RSA of {_MIN_RSA_BITS} "
             "bits or more, P-256 or Ed25519 keys."
