@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     _add_decompose(commands.add_parser("decompose", help="take one video apart", allow_abbrev=False))
     _add_up(commands.add_parser("up", help="run the whole stack on this machine, in the foreground"))
     _add_jobs(commands.add_parser("jobs", help="look after the jobs of a running server"))
+    _add_keys(commands.add_parser("keys", help="make, list and revoke API keys"))
     _add_weights(commands.add_parser("weights", help="list, get and check published weights"))
     _add_store(commands.add_parser("store", help="look after what a server keeps"))
     _add_doctor(commands.add_parser("doctor", help="what this machine can run, and what is missing"))
@@ -80,6 +81,7 @@ def _add_decompose(command: argparse.ArgumentParser) -> None:
     command.add_argument("--schedule", choices=SCHEDULES, default=SCHEDULES[0], help="how thoroughly to optimise")
     _add_models(command)
     command.add_argument("--server", metavar="HOST:PORT", default="", help="use this server instead of an own stack")
+    _add_credentials(command)
     _add_home(command)
 
 
@@ -124,6 +126,36 @@ def _add_up(command: argparse.ArgumentParser) -> None:
         help="models of jobs that choose none; loaded at the start (default: $OMNIMATTE_PROFILE or compact)",
     )
     _add_home(command)
+    _add_access(command)
+
+
+def _add_access(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--host", default="127.0.0.1", help="address of the gRPC API (default: this machine only)")
+    command.add_argument(
+        "--metrics-host", default="127.0.0.1", help="address of Prometheus (default: this machine only)"
+    )
+    group = command.add_argument_group("who may call", "see docs/security.md; default: everybody on this machine")
+    group.add_argument("--api-keys", action="store_true", help="ask for an API key (omnimatte keys)")
+    group.add_argument("--jwt-keys", type=Path, metavar="FILE", help="ask for a token that a key of this JWKS signed")
+    group.add_argument("--jwt-issuer", metavar="TEXT", default="", help="what its `iss` must say")
+    group.add_argument("--jwt-audience", metavar="TEXT", default="", help="what its `aud` must hold")
+    group.add_argument("--jwt-tenant-claim", metavar="NAME", default="tenant", help="default: tenant")
+    group.add_argument("--tls-cert", type=Path, metavar="FILE", help="the server's certificate, PEM")
+    group.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key, PEM")
+    group.add_argument(
+        "--client-ca", type=Path, metavar="FILE", help="clients must have a certificate of this authority"
+    )
+    group.add_argument("--insecure", action="store_true", help="let everybody in who reaches --host")
+    group.add_argument("--audit-log", metavar="FILE", default="", help="who changed what; default: -, standard error")
+
+
+def _add_credentials(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("credentials", "for --server")
+    group.add_argument("--api-key-file", type=Path, metavar="FILE", help="API key or token (else: $OMNIMATTE_API_KEY)")
+    group.add_argument("--ca", type=Path, metavar="FILE", help="connect by TLS to a server of this authority")
+    group.add_argument("--tls", action="store_true", help="connect by TLS to a server of a well-known authority")
+    group.add_argument("--cert", type=Path, metavar="FILE", help="certificate of this client, where one is asked for")
+    group.add_argument("--key", type=Path, metavar="FILE", help="its private key")
 
 
 def _add_jobs(command: argparse.ArgumentParser) -> None:
@@ -138,10 +170,28 @@ def _add_jobs(command: argparse.ArgumentParser) -> None:
         action = actions.add_parser(name, help=text)
         action.set_defaults(command="jobs", action=name)
         action.add_argument("--server", metavar="HOST:PORT", default=DEFAULT_SERVER, help=f"default: {DEFAULT_SERVER}")
+        _add_credentials(action)
         if name != "list":
             action.add_argument("job", metavar="JOB", help="its name, as list shows it")
         if name == "download":
             action.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
+
+
+def _add_keys(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
+    creating = actions.add_parser("create", help="make a key; it is shown this once")
+    creating.add_argument("--tenant", metavar="NAME", required=True, help="whose jobs it opens")
+    creating.add_argument("--days", type=float, default=0.0, help="how long it is valid (default: until it is revoked)")
+    listing = actions.add_parser("list", help="the keys, without their secrets")
+    listing.add_argument("--tenant", metavar="NAME", default="", help="only its keys")
+    revoking = actions.add_parser("revoke", help="refuse a key from now on")
+    revoking.add_argument("id", metavar="ID", help="as list shows it")
+    for name, action in (("create", creating), ("list", listing), ("revoke", revoking)):
+        action.set_defaults(command="keys", action=name)
+        action.add_argument(
+            "--database", metavar="URL", help="the server's (default: $OMNIMATTE_DATABASE, or the one in --home)"
+        )
+        _add_home(action)
 
 
 def _add_weights(command: argparse.ArgumentParser) -> None:

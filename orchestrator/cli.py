@@ -3,6 +3,7 @@
     omnimatte decompose clip.mp4 --mask vase.mp4 --box cup:40,60,120,150@0 --out layers/
     omnimatte up
     omnimatte jobs list --server 127.0.0.1:8000
+    omnimatte keys create --tenant studio
 
 Must not know: how anything is done. Heavy modules are imported by the command that needs them.
 """
@@ -11,13 +12,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from orchestrator.access.settings import Access, JwtSettings, TlsSettings
 from orchestrator.arguments import parser
 from orchestrator.settings import Home
 from orchestrator.wishes import merged
-from services.errors import BadInput, Cancelled, OmnimatteError
+from services.errors import BadInput, BadOption, Cancelled, OmnimatteError
+
+if TYPE_CHECKING:
+    from orchestrator.access.credentials import Credentials
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +47,19 @@ def _ended(error: OmnimatteError) -> int:
 
 def _home(parsed: argparse.Namespace) -> Home:
     return Home(parsed.home.expanduser().absolute()) if parsed.home else Home.default()
+
+
+def _credentials(parsed: argparse.Namespace) -> Credentials:
+    from orchestrator.access.credentials import Credentials
+
+    return Credentials.load(
+        ca=parsed.ca,
+        certificate=parsed.cert,
+        key=parsed.key,
+        api_key_file=parsed.api_key_file,
+        token=os.environ.get("OMNIMATTE_API_KEY", ""),
+        tls=parsed.tls,
+    )
 
 
 def _decompose(parsed: argparse.Namespace) -> int:
@@ -70,6 +90,7 @@ def _decompose(parsed: argparse.Namespace) -> int:
         preserve=parsed.preserve,
         options=options,
         server=parsed.server,
+        credentials=_credentials(parsed),
         home=_home(parsed),
         force=parsed.force,
     )
@@ -83,7 +104,28 @@ def _up(parsed: argparse.Namespace) -> int:
     from services.profiles import configured
 
     profile = parsed.profile or configured().name
-    return up(_home(parsed), profile=profile, port=parsed.port, metrics_port=parsed.metrics_port)
+    return up(
+        _home(parsed),
+        profile=profile,
+        port=parsed.port,
+        metrics_port=parsed.metrics_port,
+        host=parsed.host,
+        metrics_host=parsed.metrics_host,
+        access=_access(parsed),
+    )
+
+
+def _access(parsed: argparse.Namespace) -> Access:
+    jwt, tls = None, None
+    if parsed.jwt_keys is not None:
+        jwt = JwtSettings(parsed.jwt_keys, parsed.jwt_issuer, parsed.jwt_audience, parsed.jwt_tenant_claim)
+    elif parsed.jwt_issuer or parsed.jwt_audience:
+        raise BadOption("--jwt-issuer and --jwt-audience need --jwt-keys FILE.")
+    if parsed.tls_cert is not None and parsed.tls_key is not None:
+        tls = TlsSettings(parsed.tls_cert, parsed.tls_key, parsed.client_ca)
+    elif parsed.tls_cert or parsed.tls_key or parsed.client_ca:
+        raise BadOption("TLS needs --tls-cert and --tls-key; --client-ca comes beside them.")
+    return Access(api_keys=parsed.api_keys, jwt=jwt, tls=tls, insecure=parsed.insecure, audit_log=parsed.audit_log)
 
 
 def _jobs(parsed: argparse.Namespace) -> int:
@@ -92,7 +134,7 @@ def _jobs(parsed: argparse.Namespace) -> int:
     from orchestrator.api import omnimatte_pb2 as pb
     from orchestrator.client import Client
 
-    with Client(parsed.server) as client:
+    with Client(parsed.server, credentials=_credentials(parsed)) as client:
         if parsed.action == "list":
             for job in client.list():
                 created = job.create_time.ToDatetime().isoformat(sep=" ", timespec="seconds")
@@ -109,6 +151,16 @@ def _jobs(parsed: argparse.Namespace) -> int:
             job = client.get(name) if parsed.action == "get" else client.cancel(name)
             print(json.dumps(MessageToDict(job, preserving_proto_field_name=True), indent=2))
     return 0
+
+
+def _keys(parsed: argparse.Namespace) -> int:
+    from orchestrator.access import keys_cli
+
+    home = _home(parsed)
+    url = parsed.database or os.environ.get("OMNIMATTE_DATABASE")
+    if not url:
+        home.create()
+    return keys_cli.run(parsed, database_url=url or home.database_url)
 
 
 def _weights(parsed: argparse.Namespace) -> int:
@@ -139,6 +191,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "decompose": _decompose,
     "up": _up,
     "jobs": _jobs,
+    "keys": _keys,
     "weights": _weights,
     "store": _store,
     "doctor": _doctor,

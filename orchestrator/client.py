@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 import grpc
 
 from orchestrator import masks
+from orchestrator.access.credentials import Credentials
 from orchestrator.api import omnimatte_pb2 as pb
 from orchestrator.api import omnimatte_pb2_grpc
 from orchestrator.api.specs import spec_to_message
@@ -48,11 +49,20 @@ class Client:
     server answered otherwise.
     """
 
-    def __init__(self, address: str, *, timeout: float = 30.0) -> None:
-        """`timeout`: seconds that a call may take that carries no files and no events."""
+    def __init__(self, address: str, *, credentials: Credentials | None = None, timeout: float = 30.0) -> None:
+        """Connects with the first call.
+
+        Args:
+            credentials: what the server is shown, and believed by; None: nothing, in the clear.
+            timeout: seconds that a call may take that carries no files and no events.
+        Raises:
+            BadOption: the credentials' token would travel to another machine in the clear.
+        """
+        credentials = credentials or Credentials()
         self.address = address
         self._timeout = timeout
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._metadata = credentials.metadata
+        self._channel = credentials.channel(address, _OPTIONS)
         self._stub: Any = omnimatte_pb2_grpc.OmnimatteStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> Client:
@@ -94,7 +104,7 @@ class Client:
             yield pb.UploadRequest(finish_write=True)
 
         guarded = _Guarded(requests())
-        call = self._stub.Upload.future(guarded)
+        call = self._stub.Upload.future(guarded, metadata=self._metadata)
         guarded.belongs_to(call)
         try:
             with self._errors():
@@ -139,7 +149,8 @@ class Client:
         while True:
             try:
                 with self._errors():
-                    for event in _received(self._stub.WatchJob(pb.WatchJobRequest(name=name, after_sequence=after))):
+                    request = pb.WatchJobRequest(name=name, after_sequence=after)
+                    for event in _received(self._stub.WatchJob(request, metadata=self._metadata)):
                         after, heard = event.sequence, time.monotonic()
                         yield event
                 return
@@ -174,7 +185,8 @@ class Client:
             out.parent.mkdir(parents=True, exist_ok=True)
             partial.mkdir()
             with self._errors():
-                _write_files(self._stub.Download(pb.DownloadRequest(name=name, paths=paths)), partial, on_received)
+                request = pb.DownloadRequest(name=name, paths=paths)
+                _write_files(self._stub.Download(request, metadata=self._metadata), partial, on_received)
             partial.rename(out)
         except OSError as error:
             raise _writing(error, out) from error
@@ -183,7 +195,7 @@ class Client:
 
     def _call(self, method: Callable[..., T], request: object) -> T:
         with self._errors():
-            return method(request, timeout=self._timeout)
+            return method(request, timeout=self._timeout, metadata=self._metadata)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ Must not know: gRPC, stages, or who runs the jobs. Blocking: call it from a thre
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import time
@@ -17,37 +18,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from orchestrator.schema import EVENTS, JOBS, UPLOADS, opened
 from orchestrator.spec import JobSpec, restored
 from services.artifacts import canonical
 from services.errors import AlreadyExists, NotFound
-
-_METADATA = sa.MetaData()
-
-_JOBS = sa.Table(
-    "jobs",
-    _METADATA,
-    sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("request_id", sa.String(128), unique=True, nullable=True),
-    sa.Column("spec", sa.Text, nullable=False),
-    sa.Column("spec_digest", sa.String(64), nullable=False),
-    sa.Column("state", sa.String(16), nullable=False, index=True),
-    sa.Column("created", sa.Float, nullable=False),
-    sa.Column("started", sa.Float, nullable=True),
-    sa.Column("ended", sa.Float, nullable=True),
-    sa.Column("error", sa.Text, nullable=False),
-    sa.Column("result", sa.String(64), nullable=False, index=True),
-    sa.Column("sequence", sa.BigInteger, nullable=False),
-)
-
-_EVENTS = sa.Table(
-    "job_events",
-    _METADATA,
-    sa.Column("job", sa.String(32), sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("sequence", sa.BigInteger, primary_key=True),
-    sa.Column("time", sa.Float, nullable=False),
-    sa.Column("replaces", sa.String(64), nullable=False),
-    sa.Column("body", sa.Text, nullable=False),
-)
 
 
 class JobState(StrEnum):
@@ -70,12 +44,14 @@ class Job:
     """A job as it is recorded. Times are seconds since the epoch, 0 while they have not come.
 
     Attributes:
+        tenant: who may see it.
         error: `services.errors.encode` text of a FAILED job.
         result: address of the deliverables of a SUCCEEDED job.
         sequence: number of its newest event.
     """
 
     id: str
+    tenant: str
     spec: JobSpec
     spec_digest: str
     state: JobState
@@ -106,36 +82,41 @@ class NewEvent:
 
 
 class Database:
-    """The jobs and their events."""
+    """The jobs and their events. What a caller asks for is asked with its tenant; without one asks who runs jobs."""
 
     def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _tune_sqlite)
-        _METADATA.create_all(self._engine)
+        """Raises Conflict for a database of another version."""
+        self._engine = opened(url)
 
     @property
     def engine(self) -> sa.Engine:
-        """For modules that keep tables of their own beside these."""
+        """For those who keep tables of their own in the same database."""
         return self._engine
 
     def close(self) -> None:
         self._engine.dispose()
 
     def create(
-        self, spec: JobSpec, *, request_id: str = "", within: Callable[[sa.Connection, str], None] = lambda *_: None
+        self,
+        spec: JobSpec,
+        *,
+        tenant: str,
+        request_id: str = "",
+        within: Callable[[sa.Connection, str], None] = lambda *_: None,
     ) -> tuple[Job, bool]:
         """A new QUEUED job, and True; or the one that an equal request with this `request_id` made before, and False.
 
+        request_id: unique within the tenant.
         within: what else belongs to the transaction that records the new job `job`; if it raises, there is no job.
 
         Raises:
             AlreadyExists: `request_id` was used for another spec.
         """
         now = time.time()
-        job = Job(id=_new_id(now), spec=spec, spec_digest=spec.digest(), state=JobState.QUEUED, created=now)
+        job = Job(_new_id(now), tenant, spec, spec_digest=spec.digest(), state=JobState.QUEUED, created=now)
         row = {
             "id": job.id,
+            "tenant": tenant,
             "request_id": request_id or None,
             "spec": spec.to_json(),
             "spec_digest": job.spec_digest,
@@ -147,7 +128,7 @@ class Database:
         }
         try:
             with self._engine.begin() as connection:
-                connection.execute(_JOBS.insert().values(row))
+                connection.execute(JOBS.insert().values(row))
                 sequence = _append(connection, job.id, [NewEvent({"job": {"state": job.state.value}})])
                 within(connection, job.id)
             return replace(job, sequence=sequence), True
@@ -155,7 +136,7 @@ class Database:
             return self._existing(job, request_id), False
 
     def _existing(self, wanted: Job, request_id: str) -> Job:
-        found = self._one(_JOBS.c.request_id == request_id)
+        found = self._one(JOBS.c.tenant == wanted.tenant, JOBS.c.request_id == request_id)
         if found is None:
             raise NotFound(f"the job of request {request_id!r} was deleted just now; send the request again.")
         if found.spec_digest != wanted.spec_digest:
@@ -167,36 +148,43 @@ class Database:
         return found
 
     def get(self, job: str) -> Job:
-        """Raises NotFound."""
-        found = self._one(_JOBS.c.id == job)
+        """The job, whoever's it is. Raises NotFound."""
+        return self._found(job, JOBS.c.id == job)
+
+    def owned(self, job: str, *, tenant: str) -> Job:
+        """The tenant's job. Raises NotFound, also for a job of another tenant."""
+        return self._found(job, JOBS.c.id == job, JOBS.c.tenant == tenant)
+
+    def _found(self, job: str, *conditions: sa.ColumnElement[bool]) -> Job:
+        found = self._one(*conditions)
         if found is None:
             raise NotFound(f"there is no job {job!r}; list the jobs to see their names.", field="name")
         return found
 
-    def _one(self, condition: sa.ColumnElement[bool]) -> Job | None:
+    def _one(self, *conditions: sa.ColumnElement[bool]) -> Job | None:
         with self._engine.connect() as connection:
-            row = connection.execute(_JOBS.select().where(condition)).one_or_none()
+            row = connection.execute(JOBS.select().where(*conditions)).one_or_none()
         return None if row is None else _job(row)
 
-    def page(self, *, size: int, before: str = "") -> list[Job]:
-        """At most `size` jobs, newest first, all older than the job `before`."""
+    def page(self, *, tenant: str, size: int, before: str = "") -> list[Job]:
+        """At most `size` of the tenant's jobs, newest first, all older than the job `before`."""
         # Ids begin with their time of birth, so their order is the jobs'.
-        query = _JOBS.select().order_by(_JOBS.c.id.desc()).limit(size)
+        query = JOBS.select().where(JOBS.c.tenant == tenant).order_by(JOBS.c.id.desc()).limit(size)
         if before:
-            query = query.where(_JOBS.c.id < before)
+            query = query.where(JOBS.c.id < before)
         with self._engine.connect() as connection:
             return [_job(row) for row in connection.execute(query)]
 
     def unfinished(self) -> list[Job]:
         """Every job that has not ended, oldest first."""
         states = [state.value for state in JobState if not state.final]
-        query = _JOBS.select().where(_JOBS.c.state.in_(states)).order_by(_JOBS.c.id)
+        query = JOBS.select().where(JOBS.c.state.in_(states)).order_by(JOBS.c.id)
         with self._engine.connect() as connection:
             return [_job(row) for row in connection.execute(query)]
 
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
-        query = sa.select(_JOBS.c.state, sa.func.count()).group_by(_JOBS.c.state)
+        query = sa.select(JOBS.c.state, sa.func.count()).group_by(JOBS.c.state)
         with self._engine.connect() as connection:
             found = {JobState(state): int(count) for state, count in connection.execute(query)}
         return {state: found.get(state, 0) for state in JobState}
@@ -206,10 +194,10 @@ class Database:
         now = time.time()
         changes: dict[str, Any] = {"state": to.value, "error": error, "result": result}
         if to is JobState.RUNNING:
-            changes["started"] = sa.func.coalesce(_JOBS.c.started, now)
+            changes["started"] = sa.func.coalesce(JOBS.c.started, now)
         if to.final:
             changes["ended"] = now
-        query = _JOBS.update().where(_JOBS.c.id == job, _JOBS.c.state.in_([state.value for state in among]))
+        query = JOBS.update().where(JOBS.c.id == job, JOBS.c.state.in_([state.value for state in among]))
         body = {"job": {"state": to.value, "error": error, "result": result}}
         with self._engine.begin() as connection:
             if connection.execute(query.values(changes)).rowcount == 0:
@@ -222,34 +210,47 @@ class Database:
         with self._engine.begin() as connection:
             _append(connection, job, events)
 
-    def events(self, job: str, *, after: int) -> list[Event]:
-        """The job's events with a sequence number greater than `after`, in order."""
-        query = _EVENTS.select().where(_EVENTS.c.job == job, _EVENTS.c.sequence > after).order_by(_EVENTS.c.sequence)
+    def events(self, job: str, *, tenant: str, after: int) -> list[Event]:
+        """The events of the tenant's job with a sequence number greater than `after`, in order."""
+        mine = (EVENTS.c.job == job, EVENTS.c.tenant == tenant, EVENTS.c.sequence > after)
+        query = EVENTS.select().where(*mine).order_by(EVENTS.c.sequence)
         with self._engine.connect() as connection:
             return [Event(row.sequence, row.time, json.loads(row.body)) for row in connection.execute(query)]
 
     def delete(self, job: str) -> None:
         """Forget a job and its events."""
         with self._engine.begin() as connection:
-            connection.execute(_EVENTS.delete().where(_EVENTS.c.job == job))
-            connection.execute(_JOBS.delete().where(_JOBS.c.id == job))
+            connection.execute(EVENTS.delete().where(EVENTS.c.job == job))
+            connection.execute(JOBS.delete().where(JOBS.c.id == job))
+
+    def own_upload(self, digest: str, *, tenant: str) -> None:
+        """From now on the tenant may use the upload."""
+        row = {"tenant": tenant, "digest": digest, "created": time.time()}
+        # Somebody who sends a file twice at once finds the row there.
+        with contextlib.suppress(sa.exc.IntegrityError), self._engine.begin() as connection:
+            connection.execute(UPLOADS.insert().values(row))
+
+    def owns_upload(self, digest: str, *, tenant: str) -> bool:
+        """Whether the tenant has sent the upload."""
+        mine = sa.exists().where(UPLOADS.c.tenant == tenant, UPLOADS.c.digest == digest)
+        with self._engine.connect() as connection:
+            return bool(connection.execute(sa.select(mine)).scalar())
 
 
 def _append(connection: sa.Connection, job: str, events: Sequence[NewEvent]) -> int:
     # The row's own counter numbers the events; updating it first also locks the row against other writers.
-    counted = connection.execute(
-        _JOBS.update().where(_JOBS.c.id == job).values(sequence=_JOBS.c.sequence + len(events))
-    )
+    counted = connection.execute(JOBS.update().where(JOBS.c.id == job).values(sequence=JOBS.c.sequence + len(events)))
     if counted.rowcount == 0:
         return 0
-    last = int(connection.execute(sa.select(_JOBS.c.sequence).where(_JOBS.c.id == job)).scalar_one())
+    tenant, last = connection.execute(sa.select(JOBS.c.tenant, JOBS.c.sequence).where(JOBS.c.id == job)).one()
     outdated = {event.replaces for event in events if event.replaces}
     if outdated:
-        connection.execute(_EVENTS.delete().where(_EVENTS.c.job == job, _EVENTS.c.replaces.in_(outdated)))
+        connection.execute(EVENTS.delete().where(EVENTS.c.job == job, EVENTS.c.replaces.in_(outdated)))
     first = last - len(events) + 1
     rows = [
         {
             "job": job,
+            "tenant": tenant,
             "sequence": first + i,
             "time": event.time,
             "replaces": event.replaces,
@@ -257,13 +258,14 @@ def _append(connection: sa.Connection, job: str, events: Sequence[NewEvent]) -> 
         }
         for i, event in enumerate(events)
     ]
-    connection.execute(_EVENTS.insert(), rows)
-    return last
+    connection.execute(EVENTS.insert(), rows)
+    return int(last)
 
 
 def _job(row: sa.Row[Any]) -> Job:
     return Job(
         id=row.id,
+        tenant=row.tenant,
         spec=restored(json.loads(row.spec)),
         spec_digest=row.spec_digest,
         state=JobState(row.state),
@@ -278,11 +280,3 @@ def _job(row: sa.Row[Any]) -> Job:
 
 def _new_id(now: float) -> str:
     return f"{int(now * 1000):012x}{secrets.token_hex(5)}"
-
-
-def _tune_sqlite(connection: Any, _: object) -> None:
-    # Writers queue up instead of failing, readers never wait, and a commit costs no disk flush: after a power cut the
-    # last moments of a job may be missing, and running it again finds its stages done.
-    connection.isolation_level = "IMMEDIATE"
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import masks
+from orchestrator.access.credentials import Credentials
 from orchestrator.api import omnimatte_pb2 as pb
 from orchestrator.client import FINAL_STATES, Client, error_of, require_empty
 from orchestrator.display import Display, display
@@ -36,6 +37,7 @@ class Wish:
         preserve: mask of what no removal may change.
         options: as in orchestrator/spec.py.
         server: HOST:PORT of a running server; "" for a stack of our own.
+        credentials: what that server is shown.
         home: the folder of that stack.
         force: whether `out` may be replaced.
     """
@@ -46,6 +48,7 @@ class Wish:
     preserve: Path | None
     options: dict[str, Any]
     server: str
+    credentials: Credentials
     home: Home
     force: bool
 
@@ -109,7 +112,7 @@ def _spec(wish: Wish, *, source: dict[str, str], send: Any) -> dict[str, Any]:
 @contextlib.contextmanager
 def _client(wish: Wish, shown: Display) -> Iterator[Client]:
     if wish.server:
-        with Client(wish.server) as client:
+        with Client(wish.server, credentials=wish.credentials) as client:
             yield client
         return
     from orchestrator.embedded import BackgroundStack

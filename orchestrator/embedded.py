@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from orchestrator.access.settings import Access
 from orchestrator.hygiene import Hygiene
 from orchestrator.runners.triton import INSTANCES, TritonRunner
 from orchestrator.server import Server, serving
@@ -46,7 +47,15 @@ class Stack:
 
 @asynccontextmanager
 async def embedded_stack(
-    home: Home, *, profile: str = COMPACT, port: int = 0, metrics_port: int = 0, resume: bool = True
+    home: Home,
+    *,
+    profile: str = COMPACT,
+    port: int = 0,
+    metrics_port: int = 0,
+    resume: bool = True,
+    host: str = "127.0.0.1",
+    metrics_host: str = "127.0.0.1",
+    access: Access | None = None,
 ) -> AsyncIterator[Stack]:
     """A ready stack that keeps everything in `home`.
 
@@ -56,19 +65,27 @@ async def embedded_stack(
         port: of the gRPC API; 0 for a free one.
         metrics_port: of the Prometheus exporter; 0 for a free one.
         resume: whether to take up the jobs that an earlier stack in `home` left unfinished.
+        host: that the gRPC API listens on.
+        metrics_host: that the Prometheus exporter listens on.
+        access: who may call; default: everybody on this machine.
     Raises:
-        Conflict: another stack uses `home`. NotFound: weights of the profile are not here.
+        BadOption: strangers could call. Conflict: another stack uses `home`.
+        NotFound: weights of the profile are not here.
         Unavailable: a port is in use, or Triton does not start.
     """
     settings = Settings(
         store=home.store,
         database_url=home.database_url,
+        host=host,
         port=port,
+        access=access or Access(),
+        metrics_host=metrics_host,
         metrics_port=metrics_port,
         profile=profile,
         resume=resume,
         hygiene=Hygiene.configured(),
     )
+    settings.access.require_safe(host)
     _require_weights(profile, home)
     fewer = {} if profile == COMPACT else _ON_ONE_GPU
     instances = {**INSTANCES, **fewer}

@@ -71,8 +71,8 @@ class Jobs:
         self._max_upload_bytes = max_upload_bytes
         self._profile = profile
 
-    async def upload(self, chunks: AsyncIterator[bytes], *, filename: str) -> tuple[File, int]:
-        """Store a file; returns it and its size.
+    async def upload(self, chunks: AsyncIterator[bytes], *, tenant: str, filename: str) -> tuple[File, int]:
+        """Store a file for the tenant; returns it and its size.
 
         Raises:
             BadInput: it is empty or too large; OutOfSpace: the store is full or has reached its limit. Nothing of it
@@ -91,6 +91,8 @@ class Jobs:
         # It may have been here before, too old to stay much longer.
         if not await self._keeper.renew(artifact.address):
             raise Unavailable(f"{filename or 'the upload'} was removed just now, being too old; send it again.")
+        # After its bytes: only somebody who has them all may use them.
+        await asyncio.to_thread(self._database.own_upload, artifact.address, tenant=tenant)
         size = artifact.manifest.files["data"]
         self._metrics.uploaded(size)
         return File(digest=artifact.address, filename=filename), size
@@ -112,7 +114,7 @@ class Jobs:
                 yield chunk
         await asyncio.to_thread(self._keeper.require_room, more=size)
 
-    async def create(self, spec: Mapping[str, Any], *, request_id: str = "") -> Job:
+    async def create(self, spec: Mapping[str, Any], *, tenant: str, request_id: str = "") -> Job:
         """Check a job and queue it; the same `request_id` with the same spec answers with the first one's job.
 
         Raises:
@@ -124,69 +126,74 @@ class Jobs:
         asked = from_dict(spec)
         checked = replace(asked, options=asked.options.settled(self._profile))
         for path, file in uploads(checked):
-            await self._require_upload(path, file)
+            await self._require_upload(path, file, tenant=tenant)
         await asyncio.to_thread(self._keeper.require_room)
         within = self._keeper.uploads(file.digest for _, file in uploads(checked))
-        job, created = await asyncio.to_thread(self._database.create, checked, request_id=request_id, within=within)
+        job, created = await asyncio.to_thread(
+            self._database.create, checked, tenant=tenant, request_id=request_id, within=within
+        )
         if created:
-            await self._still_there(job)
+            await self._still_there(job, tenant=tenant)
         if created or job.state is JobState.QUEUED:
             await self._queue.enqueue(job.id)
         return job
 
-    async def _still_there(self, job: Job) -> None:
+    async def _still_there(self, job: Job, *, tenant: str) -> None:
         """The uploads of a job that has just been recorded; from now on they stay."""
         try:
             for path, file in uploads(job.spec):
-                await self._require_upload(path, file)
+                await self._require_upload(path, file, tenant=tenant)
         except NotFound:
             await asyncio.to_thread(self._database.delete, job.id)
             raise
 
-    async def _require_upload(self, path: str, file: File) -> None:
-        found = await asyncio.to_thread(self._store.find, file.digest)
-        # Only uploads: the address of some stage's output must not open it to whoever guesses it.
+    async def _require_upload(self, path: str, file: File, *, tenant: str) -> None:
+        owned = await asyncio.to_thread(self._database.owns_upload, file.digest, tenant=tenant)
+        found = await asyncio.to_thread(self._store.find, file.digest) if owned else None
+        # Only the tenant's own: the digest of a file, or the address of some stage's output, opens it to nobody.
         if found is None or found.manifest.stage != "upload":
             raise NotFound(
                 f"{path}: there is no upload {file.digest[:12]} {file.filename}".rstrip() + "; upload the file first.",
                 field=f"{path}.digest",
             )
 
-    async def get(self, job: str) -> Job:
-        return await asyncio.to_thread(self._database.get, job)
+    async def get(self, job: str, *, tenant: str) -> Job:
+        """Raises NotFound, also for a job of another tenant; so does every method here that takes a job."""
+        return await asyncio.to_thread(self._database.owned, job, tenant=tenant)
 
-    async def page(self, *, size: int = 0, token: str = "") -> tuple[list[Job], str]:
-        """A page of jobs, newest first, and the token of the next one ("" if there is none)."""
+    async def page(self, *, tenant: str, size: int = 0, token: str = "") -> tuple[list[Job], str]:
+        """A page of the tenant's jobs, newest first, and the token of the next one ("" if there is none)."""
         if size < 0:
             raise BadOption(f"page_size is {size}; give 0 (for {_DEFAULT_PAGE}) or more.", field="page_size")
         size = min(size or _DEFAULT_PAGE, _MAX_PAGE)
-        jobs = await asyncio.to_thread(self._database.page, size=size + 1, before=_token_id(token))
+        jobs = await asyncio.to_thread(self._database.page, tenant=tenant, size=size + 1, before=_token_id(token))
         more = len(jobs) > size
         return jobs[:size], _token(jobs[size - 1].id) if more else ""
 
-    async def watch(self, job: str, *, after: int = 0) -> AsyncIterator[tuple[Event, Job]]:
+    async def watch(self, job: str, *, tenant: str, after: int = 0) -> AsyncIterator[tuple[Event, Job]]:
         """The job's events after sequence number `after` until it ends, each with the job as it was then."""
-        record = replace(await self.get(job), state=JobState.QUEUED, error="", result="")
-        async for event in follow(self._database, self._bell, job, after=after):
+        record = replace(await self.get(job, tenant=tenant), state=JobState.QUEUED, error="", result="")
+        async for event in follow(self._database, self._bell, job, tenant=tenant, after=after):
             if "job" in event.body:
-                record = _at(await self.get(job), event)
+                record = _at(await self.get(job, tenant=tenant), event)
             yield event, record
 
-    async def cancel(self, job: str) -> Job:
+    async def cancel(self, job: str, *, tenant: str) -> Job:
         """Ask the job to stop. Raises Conflict if it has ended."""
+        await self.get(job, tenant=tenant)
         for to, among in ((JobState.CANCELLED, JobState.QUEUED), (JobState.CANCELLING, JobState.RUNNING)):
             if await asyncio.to_thread(self._database.advance, job, to, among=[among]):
                 self._bell.ring(job)
                 await self._queue.cancel(job)
                 break
-        record = await self.get(job)
+        record = await self.get(job, tenant=tenant)
         if record.state.final and record.state is not JobState.CANCELLED:
             raise Conflict(f"job {job} has {record.state.value} already; there is nothing to cancel.", field="name")
         return record
 
-    async def delete(self, job: str) -> None:
+    async def delete(self, job: str, *, tenant: str) -> None:
         """Forget a job that has ended, and its deliverables unless another job needs the same. Raises Conflict."""
-        record = await self.get(job)
+        record = await self.get(job, tenant=tenant)
         if not record.state.final:
             raise Conflict(f"job {job} is {record.state.value}; cancel it, then delete it.", field="name")
         await self._queue.forget(job)
@@ -198,13 +205,13 @@ class Jobs:
         """The deliverables of a succeeded job; None for another, and when they were not kept any longer."""
         return await asyncio.to_thread(self._store.find, job.result) if job.result else None
 
-    async def files(self, job: str, paths: Sequence[str] = ()) -> AsyncIterator[Piece]:
+    async def files(self, job: str, paths: Sequence[str] = (), *, tenant: str) -> AsyncIterator[Piece]:
         """The job's files, or those of them that `paths` names, piece by piece.
 
         Raises:
             Conflict: the job has not succeeded; NotFound: it has no such file, or its files are not kept any longer.
         """
-        record = await self.get(job)
+        record = await self.get(job, tenant=tenant)
         artifact = await self.result(record)
         if artifact is None and record.result:
             raise NotFound(f"the files of job {job} are not kept any longer; create the job again.", field="name")

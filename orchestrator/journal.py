@@ -41,8 +41,8 @@ class Bell:
                 del self._waiting[job]
 
 
-async def follow(database: Database, bell: Bell, job: str, *, after: int) -> AsyncIterator[Event]:
-    """The job's events after sequence number `after`, past and future, until the one that ends it.
+async def follow(database: Database, bell: Bell, job: str, *, tenant: str, after: int) -> AsyncIterator[Event]:
+    """The tenant's job's events after sequence number `after`, past and future, until the one that ends it.
 
     Raises:
         NotFound: there is no such job, or not any more.
@@ -51,8 +51,8 @@ async def follow(database: Database, bell: Bell, job: str, *, after: int) -> Asy
         while True:
             news.clear()
             # The job before its events: a final state seen here has its event among those read next.
-            state = (await asyncio.to_thread(database.get, job)).state
-            for event in await asyncio.to_thread(database.events, job, after=after):
+            state = (await asyncio.to_thread(database.owned, job, tenant=tenant)).state
+            for event in await asyncio.to_thread(database.events, job, tenant=tenant, after=after):
                 after = event.sequence
                 yield event
             if state.final:

@@ -23,40 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.db import JobState
-
-_METADATA = sa.MetaData()
-
-_ARTIFACTS = sa.Table(
-    "store_artifacts",
-    _METADATA,
-    sa.Column("address", sa.String(64), primary_key=True),
-    sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Column("used", sa.Float, nullable=False),
-    sa.Column("doomed", sa.Float, nullable=True, index=True),
-    sa.Column("token", sa.String(32), nullable=False),
-)
-
-_REFERENCES = sa.Table(
-    "store_references",
-    _METADATA,
-    sa.Column("job", sa.String(32), primary_key=True),
-    sa.Column("address", sa.String(64), primary_key=True, index=True),
-    sa.Column("role", sa.String(16), nullable=False),
-    sa.Column("made", sa.Float, nullable=False),
-)
-
-_OWNER = sa.Table(
-    "store_owner",
-    _METADATA,
-    sa.Column("one", sa.Integer, primary_key=True),
-    sa.Column("id", sa.String(32), nullable=False),
-    sa.Column("collected", sa.Float, nullable=False),
-)
-
-# Another module's table: only what is read of it here.
-_JOBS = sa.table(
-    "jobs", *(sa.column(name) for name in ("id", "state", "started", "ended", "result")), sa.column("created")
-)
+from orchestrator.schema import ARTIFACTS, JOBS, OWNER, REFERENCES
 
 _FINAL = [state.value for state in JobState if state.final]
 
@@ -98,26 +65,25 @@ class Held:
 
 
 class References:
-    """The tables, over an engine that somebody else opened."""
+    """What the tables hold, over an engine that somebody else opened."""
 
     def __init__(self, engine: sa.Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
         self._insert: Any = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
-        _create(engine)
         with engine.begin() as connection:
             row = {"one": 1, "id": secrets.token_hex(16), "collected": 0.0}
-            connection.execute(self._insert(_OWNER).values(row).on_conflict_do_nothing())
+            connection.execute(self._insert(OWNER).values(row).on_conflict_do_nothing())
 
     def identity(self) -> str:
         """A name of this database that no other has."""
         with self._engine.connect() as connection:
-            return str(connection.execute(sa.select(_OWNER.c.id)).scalar_one())
+            return str(connection.execute(sa.select(OWNER.c.id)).scalar_one())
 
     def turn(self, *, every: float) -> bool:
         """Whether it is time to collect again, and the caller's turn: of many replicas one hears True."""
         now = self._clock()
-        query = _OWNER.update().where(_OWNER.c.collected <= now - every).values(collected=now)
+        query = OWNER.update().where(OWNER.c.collected <= now - every).values(collected=now)
         with self._engine.begin() as connection:
             return connection.execute(query).rowcount > 0
 
@@ -143,7 +109,7 @@ class References:
         if answer is Answer.HELD:
             row = {"job": job, "address": address, "role": role.value, "made": self._clock()}
             # An artifact may be both: of a job's deliverables it is the last role that counts.
-            query = self._insert(_REFERENCES).values(row)
+            query = self._insert(REFERENCES).values(row)
             connection.execute(
                 query.on_conflict_do_update(index_elements=["job", "address"], set_={"role": role.value})
             )
@@ -161,8 +127,8 @@ class References:
     ) -> tuple[float | None, float]:
         """Take the row's lock, making the row if need be; (doomed, used)."""
         row = {"address": address, "size": 0, "used": used, "doomed": None, "token": ""}
-        query = self._insert(_ARTIFACTS).values(row).on_conflict_do_update(index_elements=["address"], set_=changes)
-        found = connection.execute(query.returning(_ARTIFACTS.c.doomed, _ARTIFACTS.c.used)).one()
+        query = self._insert(ARTIFACTS).values(row).on_conflict_do_update(index_elements=["address"], set_=changes)
+        found = connection.execute(query.returning(ARTIFACTS.c.doomed, ARTIFACTS.c.used)).one()
         return found.doomed, found.used
 
     def doom(self, address: str, *, unused_since: float, force: bool = False) -> str:
@@ -183,85 +149,83 @@ class References:
         return mark
 
     def _referenced(self, connection: sa.Connection, address: str) -> bool:
-        needed = sa.exists().where(_REFERENCES.c.address == address, _REFERENCES.c.job == _JOBS.c.id)
+        needed = sa.exists().where(REFERENCES.c.address == address, REFERENCES.c.job == JOBS.c.id)
         return bool(connection.execute(sa.select(needed)).scalar())
 
     def release(self, address: str, mark: str) -> None:
         """The artifact is gone: its address is free to be made again."""
-        query = _ARTIFACTS.delete().where(_ARTIFACTS.c.address == address, _ARTIFACTS.c.token == mark)
+        query = ARTIFACTS.delete().where(ARTIFACTS.c.address == address, ARTIFACTS.c.token == mark)
         with self._engine.begin() as connection:
             connection.execute(query)
 
     def spare(self, address: str, mark: str) -> None:
         """Take the mark back: the artifact was not deleted."""
         with self._engine.begin() as connection:
-            connection.execute(_at(address).where(_ARTIFACTS.c.token == mark).values(doomed=None, token=""))
+            connection.execute(_at(address).where(ARTIFACTS.c.token == mark).values(doomed=None, token=""))
 
     def stale(self) -> list[str]:
         """Artifacts whose deleter has died."""
-        query = sa.select(_ARTIFACTS.c.address).where(_ARTIFACTS.c.doomed <= self._clock() - TAKEOVER_SECONDS)
+        query = sa.select(ARTIFACTS.c.address).where(ARTIFACTS.c.doomed <= self._clock() - TAKEOVER_SECONDS)
         with self._engine.connect() as connection:
             return [str(address) for address in connection.execute(query).scalars()]
 
     def candidates(self, addresses: Iterable[str], *, unused_since: float) -> set[str]:
         """Those of `addresses` that `doom` would probably mark. Decides nothing."""
         wanted = list(addresses)
-        used = sa.select(_ARTIFACTS.c.address).where(_ARTIFACTS.c.used > unused_since)
-        needed = sa.select(_REFERENCES.c.address).join(_JOBS, _JOBS.c.id == _REFERENCES.c.job)
+        used = sa.select(ARTIFACTS.c.address).where(ARTIFACTS.c.used > unused_since)
+        needed = sa.select(REFERENCES.c.address).join(JOBS, JOBS.c.id == REFERENCES.c.job)
         kept: set[str] = set()
         with self._engine.connect() as connection:
             for i in range(0, len(wanted), 500):
                 part = wanted[i : i + 500]
-                kept.update(connection.execute(used.where(_ARTIFACTS.c.address.in_(part))).scalars())
-                kept.update(connection.execute(needed.where(_REFERENCES.c.address.in_(part))).scalars())
+                kept.update(connection.execute(used.where(ARTIFACTS.c.address.in_(part))).scalars())
+                kept.update(connection.execute(needed.where(REFERENCES.c.address.in_(part))).scalars())
         return set(wanted) - kept
 
     def expire(self, *, intermediates: float, deliverables: float) -> int:
         """Drop the references of jobs that are gone, and of those that ended that many seconds ago; how many."""
         now = self._clock()
-        known = sa.select(_JOBS.c.id)
+        known = sa.select(JOBS.c.id)
         dropped = 0
         with self._engine.begin() as connection:
-            dropped += connection.execute(_REFERENCES.delete().where(_REFERENCES.c.job.not_in(known))).rowcount
+            dropped += connection.execute(REFERENCES.delete().where(REFERENCES.c.job.not_in(known))).rowcount
             for kept, condition in (
-                (intermediates, _REFERENCES.c.role != Role.DELIVERABLE.value),
-                (deliverables, _REFERENCES.c.role == Role.DELIVERABLE.value),
+                (intermediates, REFERENCES.c.role != Role.DELIVERABLE.value),
+                (deliverables, REFERENCES.c.role == Role.DELIVERABLE.value),
             ):
-                over = known.where(_JOBS.c.state.in_(_FINAL), _JOBS.c.ended < now - kept)
-                dropped += connection.execute(
-                    _REFERENCES.delete().where(condition, _REFERENCES.c.job.in_(over))
-                ).rowcount
+                over = known.where(JOBS.c.state.in_(_FINAL), JOBS.c.ended < now - kept)
+                dropped += connection.execute(REFERENCES.delete().where(condition, REFERENCES.c.job.in_(over))).rowcount
         return dropped
 
     def forget(self, job: str, address: str) -> None:
         """Drop one reference of a job that has ended."""
-        ended = sa.select(_JOBS.c.id).where(_JOBS.c.state.in_(_FINAL))
-        query = _REFERENCES.delete().where(_REFERENCES.c.job == job, _REFERENCES.c.address == address)
+        ended = sa.select(JOBS.c.id).where(JOBS.c.state.in_(_FINAL))
+        query = REFERENCES.delete().where(REFERENCES.c.job == job, REFERENCES.c.address == address)
         with self._engine.begin() as connection:
-            connection.execute(query.where(_REFERENCES.c.job.in_(ended)))
+            connection.execute(query.where(REFERENCES.c.job.in_(ended)))
 
     def held(self) -> list[Held]:
         """Every reference of a job that exists."""
-        query = sa.select(_REFERENCES, _JOBS.c.state).join(_JOBS, _JOBS.c.id == _REFERENCES.c.job)
+        query = sa.select(REFERENCES, JOBS.c.state).join(JOBS, JOBS.c.id == REFERENCES.c.job)
         with self._engine.connect() as connection:
-            rows = connection.execute(query.order_by(_REFERENCES.c.job, _REFERENCES.c.address))
+            rows = connection.execute(query.order_by(REFERENCES.c.job, REFERENCES.c.address))
             return [Held(row.job, row.address, Role(row.role), row.state in _FINAL) for row in rows]
 
     def unreferenced_jobs(self, *, intermediates: float, deliverables: float) -> list[str]:
         """Jobs without references that should have some: those of a database from before there were any."""
         now = self._clock()
-        without = ~sa.exists().where(_REFERENCES.c.job == _JOBS.c.id)
+        without = ~sa.exists().where(REFERENCES.c.job == JOBS.c.id)
         due = sa.or_(
-            _JOBS.c.state.not_in(_FINAL),
-            _JOBS.c.ended >= now - intermediates,
-            sa.and_(_JOBS.c.result != "", _JOBS.c.ended >= now - deliverables),
+            JOBS.c.state.not_in(_FINAL),
+            JOBS.c.ended >= now - intermediates,
+            sa.and_(JOBS.c.result != "", JOBS.c.ended >= now - deliverables),
         )
         with self._engine.connect() as connection:
-            return [str(job) for job in connection.execute(sa.select(_JOBS.c.id).where(without, due)).scalars()]
+            return [str(job) for job in connection.execute(sa.select(JOBS.c.id).where(without, due)).scalars()]
 
     def oldest_start(self) -> float:
         """When the job that has been under way for longest began; now, if none is."""
-        query = sa.select(sa.func.min(_JOBS.c.started)).where(_JOBS.c.state.not_in(_FINAL))
+        query = sa.select(sa.func.min(JOBS.c.started)).where(JOBS.c.state.not_in(_FINAL))
         with self._engine.connect() as connection:
             return min(self._clock(), connection.execute(query).scalar() or self._clock())
 
@@ -272,20 +236,20 @@ class References:
             for address, size in sorted(sizes.items())
         ]
         if rows:
-            query = self._insert(_ARTIFACTS)
+            query = self._insert(ARTIFACTS)
             query = query.on_conflict_do_update(index_elements=["address"], set_={"size": query.excluded.size})
             with self._engine.begin() as connection:
                 connection.execute(query, rows)
 
     def absent(self, shard: str, *, present: Iterable[str], unused_since: float) -> None:
         """Of the shard only `present` is there: forget the others, if nobody has used them after `unused_since`."""
-        among = _ARTIFACTS.c.address.startswith(shard, autoescape=True)
-        old = sa.and_(among, _ARTIFACTS.c.used <= unused_since, _ARTIFACTS.c.doomed.is_(None))
+        among = ARTIFACTS.c.address.startswith(shard, autoescape=True)
+        old = sa.and_(among, ARTIFACTS.c.used <= unused_since, ARTIFACTS.c.doomed.is_(None))
         with self._engine.begin() as connection:
-            found = set(connection.execute(sa.select(_ARTIFACTS.c.address).where(old)).scalars()) - {_REST}
+            found = set(connection.execute(sa.select(ARTIFACTS.c.address).where(old)).scalars()) - {_REST}
             gone = sorted(found - set(present))
             for i in range(0, len(gone), 500):
-                connection.execute(_ARTIFACTS.delete().where(old, _ARTIFACTS.c.address.in_(gone[i : i + 500])))
+                connection.execute(ARTIFACTS.delete().where(old, ARTIFACTS.c.address.in_(gone[i : i + 500])))
 
     def weigh_rest(self, size: int) -> None:
         """Record the bytes of what is no artifact."""
@@ -294,19 +258,8 @@ class References:
     def size(self) -> int:
         """Bytes of the store, as far as they are known: every artifact, and the rest as of the last walk."""
         with self._engine.connect() as connection:
-            return int(connection.execute(sa.select(sa.func.coalesce(sa.func.sum(_ARTIFACTS.c.size), 0))).scalar_one())
-
-
-def _create(engine: sa.Engine) -> None:
-    """Make the tables that are not there. Replicas that start at once may find a table that was not there just now."""
-    for attempts_left in reversed(range(5)):
-        try:
-            return _METADATA.create_all(engine)
-        except sa.exc.DBAPIError:
-            if not attempts_left:
-                raise
-            time.sleep(0.1)
+            return int(connection.execute(sa.select(sa.func.coalesce(sa.func.sum(ARTIFACTS.c.size), 0))).scalar_one())
 
 
 def _at(address: str) -> sa.Update:
-    return _ARTIFACTS.update().where(_ARTIFACTS.c.address == address)
+    return ARTIFACTS.update().where(ARTIFACTS.c.address == address)

@@ -17,6 +17,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from orchestrator.access.audit import auditing
+from orchestrator.access.gate import Gate, Known, everybody
+from orchestrator.access.keys import Keys
+from orchestrator.access.settings import endpoint
+from orchestrator.access.tokens import Tokens
+from orchestrator.access.transport import server_credentials
 from orchestrator.api import omnimatte_pb2, omnimatte_pb2_grpc
 from orchestrator.api.servicer import Servicer
 from orchestrator.collect import Collector
@@ -84,8 +90,15 @@ async def serving(
         limits: how many runs of each stage may be under way at once; one for a stage that is not in it.
     Raises:
         Unavailable: a port is in use, or the database cannot be opened.
+        BadOption: strangers could call, or a certificate, key or log file cannot be used.
+        Conflict: the database is of another version.
     """
+    access = settings.access
+    access.require_safe(settings.host)
+    credentials = server_credentials(access.tls) if access.tls is not None else None
+    tokens = Tokens(access.jwt) if access.jwt is not None else None
     async with contextlib.AsyncExitStack() as stack:
+        audit = stack.enter_context(auditing(access.audit_target))
         store = await asyncio.to_thread(Store, settings.store)
         database = await asyncio.to_thread(Database, settings.database_url)
         stack.callback(database.close)
@@ -121,9 +134,11 @@ async def serving(
         if not settings.resume:
             await jobs.abandon()
 
-        grpc_server, health_servicer = await _grpc_server(jobs)
-        port = _listen(grpc_server, settings)
-        metrics_port = stack.enter_context(exported(metrics, host=settings.host, port=settings.metrics_port))
+        keys = Keys(database.engine) if access.api_keys else None
+        authenticator = Known(keys=keys, tokens=tokens) if access.authenticates else everybody
+        grpc_server, health_servicer = await _grpc_server(jobs, Gate(authenticator, audit))
+        port = _listen(grpc_server, settings, credentials)
+        metrics_port = stack.enter_context(exported(metrics, host=settings.metrics_host, port=settings.metrics_port))
         await workflows.start()
         stack.push_async_callback(workflows.stop)
         await jobs.settle()
@@ -141,16 +156,16 @@ async def serving(
         await grpc_server.start()
         stack.push_async_callback(grpc_server.stop, _GRACE_SECONDS)
         yield Server(
-            address=f"{settings.host}:{port}",
-            metrics_url=f"http://{settings.host}:{metrics_port}/metrics",
+            address=endpoint(settings.host, port),
+            metrics_url=f"http://{endpoint(settings.metrics_host, metrics_port)}/metrics",
             jobs=jobs,
             _runner=job_runner,
             _health=health_servicer,
         )
 
 
-async def _grpc_server(jobs: Jobs) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
-    server = grpc.aio.server(options=_OPTIONS)
+async def _grpc_server(jobs: Jobs, gate: Gate) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    server = grpc.aio.server(interceptors=[gate], options=_OPTIONS)
     omnimatte_pb2_grpc.add_OmnimatteServicer_to_server(Servicer(jobs), server)  # type: ignore[no-untyped-call]
     health_servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
@@ -160,9 +175,10 @@ async def _grpc_server(jobs: Jobs) -> tuple[grpc.aio.Server, health.aio.HealthSe
     return server, health_servicer
 
 
-def _listen(server: grpc.aio.Server, settings: Settings) -> int:
+def _listen(server: grpc.aio.Server, settings: Settings, credentials: grpc.ServerCredentials | None) -> int:
+    address = endpoint(settings.host, settings.port)
     try:
-        port = server.add_insecure_port(f"{settings.host}:{settings.port}")
+        port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError:
         port = 0
     if port == 0:

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.access.settings import Access
 from orchestrator.hygiene import Hygiene
 from services.errors import BadOption
 from services.profiles import COMPACT
@@ -26,11 +27,16 @@ class Settings:
     PostgreSQL where several replicas share the work."""
 
     host: str = "127.0.0.1"
-    """Address that the API and the metrics listen on. The API has no authentication yet: leave it on this machine, or
-    behind something that has."""
+    """Address that the API listens on. Any but this machine's own needs authentication, see `access`."""
 
     port: int = 8000
     """TCP port of the gRPC API; 0 lets the system choose."""
+
+    access: Access = field(default_factory=Access)
+    """Who may call, TLS, and the audit log."""
+
+    metrics_host: str = "127.0.0.1"
+    """Address that the Prometheus exporter listens on. It has no authentication: let nobody but Prometheus reach it."""
 
     metrics_port: int = 8010
     """TCP port of the Prometheus exporter; 0 lets the system choose."""

@@ -11,25 +11,29 @@ import asyncio
 import contextlib
 import signal
 import sys
+from typing import Any
 
 from orchestrator.embedded import embedded_stack
 from orchestrator.settings import Home
 
 
-def up(home: Home, *, profile: str, port: int, metrics_port: int) -> int:
-    """Run the stack until SIGINT or SIGTERM; returns 0. Raises Unavailable when Triton dies."""
+def up(home: Home, **settings: Any) -> int:
+    """Run the stack until SIGINT or SIGTERM; returns 0. Raises Unavailable when Triton dies.
+
+    settings: those of `embedded_stack`.
+    """
     with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
-        asyncio.run(_up(home, profile=profile, port=port, metrics_port=metrics_port))
+        asyncio.run(_up(home, **settings))
     return 0
 
 
-async def _up(home: Home, *, profile: str, port: int, metrics_port: int) -> None:
+async def _up(home: Home, **settings: Any) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
     _say(f"starting the stack in {home.path}; this takes some seconds")
-    async with embedded_stack(home, profile=profile, port=port, metrics_port=metrics_port) as stack:
+    async with embedded_stack(home, **settings) as stack:
         _say(f"ready: gRPC API on {stack.server.address}, metrics on {stack.server.metrics_url}; Ctrl-C stops it")
         error = await stack.dead
         _say("the stack is broken and stops; running jobs have ended with this error, queued ones wait")

@@ -6,6 +6,8 @@
     |   |-- BadMask         a mask is unreadable, empty, or does not fit its clip
     |   |-- BadPrompt       a box or point is outside the clip
     |   `-- BadOption       an option has no such value
+    |-- Unauthenticated     nobody knows who is calling            UNAUTHENTICATED     exit 6
+    |-- PermissionDenied    the caller is known and may not        PERMISSION_DENIED   exit 6
     |-- NotFound            no such job, upload or artifact          NOT_FOUND           exit 3
     |-- AlreadyExists       the name is taken by different content   ALREADY_EXISTS      exit 3
     |-- Conflict            the job is not in a state that allows it FAILED_PRECONDITION exit 3
@@ -69,6 +71,14 @@ class BadPrompt(BadInput):
 
 class BadOption(BadInput):
     reason = "BAD_OPTION"
+
+
+class Unauthenticated(OmnimatteError):
+    reason, status, exit_code = "UNAUTHENTICATED", "UNAUTHENTICATED", 6
+
+
+class PermissionDenied(OmnimatteError):
+    reason, status, exit_code = "PERMISSION_DENIED", "PERMISSION_DENIED", 6
 
 
 class NotFound(OmnimatteError):

@@ -83,7 +83,7 @@ class OmnimatteServicer:
     """
 
     def Upload(self, request_iterator, context):
-        """Stores a file under the digest of its bytes. The same bytes are stored once, whoever sends them.
+        """Stores a file under the digest of its bytes. The same bytes are stored once, but only who has sent them can use them.
         Errors: INVALID_ARGUMENT for an empty file or one over the server's limit, RESOURCE_EXHAUSTED when the store is full.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf import empty_pb2
 
+from orchestrator.access.caller import current
 from orchestrator.api import convert, omnimatte_pb2_grpc
 from orchestrator.api import omnimatte_pb2 as pb
 from orchestrator.api.convert import job_id
@@ -88,41 +89,45 @@ class Servicer(omnimatte_pb2_grpc.OmnimatteServicer):
             # A client that dies looks like one that is done: only its word makes the difference.
             raise Cancelled("the upload ended before its last message (finish_write); send the file again.")
 
-        file, size = await self._jobs.upload(chunks(), filename=first.filename)
+        file, size = await self._jobs.upload(chunks(), tenant=current().tenant, filename=first.filename)
         return pb.UploadResponse(file=pb.File(digest=file.digest, filename=file.filename), size_bytes=size)
 
     @_answering
     async def CreateJob(self, request: pb.CreateJobRequest, context: Context) -> pb.Job:
         spec = spec_to_dict(request.job.spec)
-        return await self._message(await self._jobs.create(spec, request_id=request.request_id))
+        return await self._message(
+            await self._jobs.create(spec, tenant=current().tenant, request_id=request.request_id)
+        )
 
     @_answering
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.Job:
-        return await self._message(await self._jobs.get(job_id(request.name)))
+        return await self._message(await self._jobs.get(job_id(request.name), tenant=current().tenant))
 
     @_answering
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
-        jobs, token = await self._jobs.page(size=request.page_size, token=request.page_token)
+        jobs, token = await self._jobs.page(tenant=current().tenant, size=request.page_size, token=request.page_token)
         return pb.ListJobsResponse(jobs=[convert.job_to_message(job) for job in jobs], next_page_token=token)
 
     @_streaming
     async def WatchJob(self, request: pb.WatchJobRequest, context: Context) -> AsyncIterator[pb.JobEvent]:
-        async for event, job in self._jobs.watch(job_id(request.name), after=request.after_sequence):
+        async for event, job in self._jobs.watch(
+            job_id(request.name), tenant=current().tenant, after=request.after_sequence
+        ):
             told = await self._message(job) if "job" in event.body else None
             yield convert.event_to_message(event, told)
 
     @_answering
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.Job:
-        return await self._message(await self._jobs.cancel(job_id(request.name)))
+        return await self._message(await self._jobs.cancel(job_id(request.name), tenant=current().tenant))
 
     @_answering
     async def DeleteJob(self, request: pb.DeleteJobRequest, context: Context) -> empty_pb2.Empty:
-        await self._jobs.delete(job_id(request.name))
+        await self._jobs.delete(job_id(request.name), tenant=current().tenant)
         return empty_pb2.Empty()
 
     @_streaming
     async def Download(self, request: pb.DownloadRequest, context: Context) -> AsyncIterator[pb.DownloadResponse]:
-        async for piece in self._jobs.files(job_id(request.name), request.paths):
+        async for piece in self._jobs.files(job_id(request.name), request.paths, tenant=current().tenant):
             yield pb.DownloadResponse(path=piece.path, size_bytes=piece.size, offset=piece.offset, chunk=piece.data)
 
     async def _message(self, job: Job) -> pb.Job:

@@ -15,7 +15,16 @@ from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from services.errors import Cancelled, Internal, NotFound, OmnimatteError, Unavailable, tree
+from services.errors import (
+    Cancelled,
+    Internal,
+    NotFound,
+    OmnimatteError,
+    PermissionDenied,
+    Unauthenticated,
+    Unavailable,
+    tree,
+)
 
 DOMAIN = "omnimatte"
 
@@ -71,6 +80,8 @@ def _by_code(code: int) -> type[OmnimatteError]:
         code_pb2.NOT_FOUND: NotFound,
         code_pb2.CANCELLED: Cancelled,
         code_pb2.UNAVAILABLE: Unavailable,
+        code_pb2.UNAUTHENTICATED: Unauthenticated,
+        code_pb2.PERMISSION_DENIED: PermissionDenied,
     }.get(code_pb2.Code.ValueType(code), Internal)
 
 

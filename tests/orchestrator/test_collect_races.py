@@ -77,7 +77,7 @@ class Interleavings(RuleBasedStateMachine):
             spec = from_dict({"source": {"digest": address}, "objects": [{"label": "a", "mask": {"digest": address}}]})
             try:
                 job, _ = actor.on(self.database).create(
-                    spec, within=self.keeper_of(self.store, self.references).uploads([address])
+                    spec, tenant="a", within=self.keeper_of(self.store, self.references).uploads([address])
                 )
             except NotFound:
                 return

@@ -29,7 +29,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def test_a_job_is_read_as_it_was_written(database: Database, tmp_path: Path) -> None:
-    job, created = database.create(spec(3))
+    job, created = database.create(spec(3), tenant="local")
     assert created
     other = Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
     assert other.get(job.id) == job and job.spec == spec(3)
@@ -38,19 +38,19 @@ def test_a_job_is_read_as_it_was_written(database: Database, tmp_path: Path) -> 
 
 def test_only_one_of_many_equal_requests_makes_a_job(database: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda _: database.create(spec(), request_id="same"), range(16)))
+        made = list(pool.map(lambda _: database.create(spec(), tenant="local", request_id="same"), range(16)))
     assert len({job.id for job, _ in made}) == 1
     assert sum(created for _, created in made) == 1
     with pytest.raises(AlreadyExists):
-        database.create(spec(1), request_id="same")
+        database.create(spec(1), tenant="local", request_id="same")
 
 
 def test_jobs_without_a_request_id_are_always_new(database: Database) -> None:
-    assert database.create(spec())[0].id != database.create(spec())[0].id
+    assert database.create(spec(), tenant="local")[0].id != database.create(spec(), tenant="local")[0].id
 
 
 def test_a_job_moves_only_from_the_states_that_are_named(database: Database) -> None:
-    job = database.create(spec())[0].id
+    job = database.create(spec(), tenant="local")[0].id
     assert database.advance(job, JobState.RUNNING, among=[JobState.QUEUED])
     assert not database.advance(job, JobState.CANCELLED, among=[JobState.QUEUED])
     started = database.get(job).started
@@ -64,35 +64,37 @@ def test_a_job_moves_only_from_the_states_that_are_named(database: Database) -> 
 
 
 def test_events_are_numbered_and_read_from_any_point(database: Database) -> None:
-    job = database.create(spec())[0].id
+    job = database.create(spec(), tenant="local")[0].id
     database.append(job, [NewEvent({"node": i}) for i in range(3)])
-    assert [event.sequence for event in database.events(job, after=0)] == [1, 2, 3, 4]
-    assert [event.body for event in database.events(job, after=2)] == [{"node": 1}, {"node": 2}]
+    assert [event.sequence for event in database.events(job, tenant="local", after=0)] == [1, 2, 3, 4]
+    assert [event.body for event in database.events(job, tenant="local", after=2)] == [{"node": 1}, {"node": 2}]
 
 
 def test_an_event_replaces_those_of_the_same_key(database: Database) -> None:
-    job = database.create(spec())[0].id
+    job = database.create(spec(), tenant="local")[0].id
     for i in range(5):
         database.append(job, [NewEvent({"node": i}, replaces="casper")])
-    assert [(event.sequence, event.body) for event in database.events(job, after=1)] == [(6, {"node": 4})]
+    assert [(event.sequence, event.body) for event in database.events(job, tenant="local", after=1)] == [
+        (6, {"node": 4})
+    ]
 
 
 def test_events_for_a_job_that_is_gone_are_dropped(database: Database) -> None:
-    job = database.create(spec())[0].id
+    job = database.create(spec(), tenant="local")[0].id
     database.delete(job)
     database.append(job, [NewEvent({"node": 1})])
-    assert database.events(job, after=0) == []
+    assert database.events(job, tenant="local", after=0) == []
     with pytest.raises(NotFound):
         database.get(job)
 
 
 async def test_a_writer_keeps_the_newest_report_and_every_change_of_state(database: Database) -> None:
-    job = database.create(spec())[0].id
+    job = database.create(spec(), tenant="local")[0].id
     async with Writer(database, Bell(), job) as write:
         write(NodeEvent("a", "casper", NodeState.RUNNING))
         for i in range(1, 100):
             write(NodeEvent("a", "casper", NodeState.RUNNING, i, 100))
             write(NodeEvent("b", "ssr", NodeState.RUNNING, i, 100))
         write(NodeEvent("a", "casper", NodeState.DONE, 100, 100))
-    told = [(e.body["node"]["node"], e.body["node"]["done"]) for e in database.events(job, after=1)]
+    told = [(e.body["node"]["node"], e.body["node"]["done"]) for e in database.events(job, tenant="local", after=1)]
     assert told == [("a", 0), ("b", 99), ("a", 100)]

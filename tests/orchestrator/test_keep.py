@@ -103,7 +103,7 @@ def test_whatever_the_order_a_claimed_artifact_stays(
     for before in itertools.product(range(most + 1), repeat=calls):
         if sum(before) > most:
             continue
-        job = database.create(SPEC)[0].id
+        job = database.create(SPEC, tenant="a")[0].id
         make(store)
 
         def work(actor: Actor, job: str = job) -> None:
@@ -159,7 +159,7 @@ def test_users_and_deleters_at_once_lose_nothing(store: Store, shared: Database)
     def user() -> None:
         keeper = Keeper(store, References(shared.engine))
         while time.monotonic() < until:
-            job, kept = shared.create(SPEC)[0].id, Kept.GONE
+            job, kept = shared.create(SPEC, tenant="a")[0].id, Kept.GONE
             while kept is not Kept.HELD:
                 if kept is Kept.GONE and store.find(ADDRESS) is None:
                     make(store)
@@ -199,7 +199,7 @@ def test_a_deleter_that_was_slow_gives_up(
 
 def test_an_artifact_in_use_is_discarded_only_by_force(store: Store, keeper: Keeper, database: Database) -> None:
     make(store)
-    job = database.create(SPEC)[0].id
+    job = database.create(SPEC, tenant="a")[0].id
     assert keeper.try_keep(job, ADDRESS, role=Role.INTERMEDIATE) is Kept.HELD
     assert not keeper.discard(ADDRESS, unused_since=time.time() + 1e9)
     assert keeper.discard(ADDRESS, unused_since=0.0, force=True)
@@ -218,12 +218,12 @@ def test_a_job_whose_upload_is_being_deleted_is_not_made(
 ) -> None:
     assert references.doom("0" * 64, unused_since=time.time())
     with pytest.raises(NotFound, match="upload its files again"):
-        database.create(SPEC, within=keeper.uploads(["0" * 64]))
-    assert database.page(size=10) == [] and references.held() == []
+        database.create(SPEC, tenant="a", within=keeper.uploads(["0" * 64]))
+    assert database.page(tenant="a", size=10) == [] and references.held() == []
 
 
 def test_references_end_with_their_job_and_with_retention(references: References, database: Database) -> None:
-    kept, gone, over = (database.create(SPEC)[0].id for _ in range(3))
+    kept, gone, over = (database.create(SPEC, tenant="a")[0].id for _ in range(3))
     for job in (kept, gone, over):
         references.claim(job, ADDRESS, role=Role.INTERMEDIATE)
     references.claim(over, "f" * 64, role=Role.DELIVERABLE)
