@@ -4,6 +4,7 @@ from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.api import resource_pb2 as _resource_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import empty_pb2 as _empty_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.rpc import status_pb2 as _status_pb2
 from google.protobuf.internal import containers as _containers
@@ -16,7 +17,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Job(_message.Message):
-    __slots__ = ("name", "spec", "state", "error", "result", "create_time", "start_time", "end_time", "spec_digest", "sequence")
+    __slots__ = ("name", "spec", "state", "error", "result", "create_time", "start_time", "end_time", "spec_digest", "sequence", "progress", "waiting")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Job.State]
@@ -43,6 +44,8 @@ class Job(_message.Message):
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     SPEC_DIGEST_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
     name: str
     spec: JobSpec
     state: Job.State
@@ -53,19 +56,52 @@ class Job(_message.Message):
     end_time: _timestamp_pb2.Timestamp
     spec_digest: str
     sequence: int
-    def __init__(self, name: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[Job.State, str]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spec_digest: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+    progress: _containers.RepeatedCompositeFieldContainer[StageProgress]
+    waiting: Waiting
+    def __init__(self, name: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[Job.State, str]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spec_digest: _Optional[str] = ..., sequence: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[StageProgress, _Mapping]]] = ..., waiting: _Optional[_Union[Waiting, _Mapping]] = ...) -> None: ...
+
+class Waiting(_message.Message):
+    __slots__ = ("reason", "message", "ahead")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    message: str
+    ahead: int
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., ahead: _Optional[int] = ...) -> None: ...
 
 class JobSpec(_message.Message):
-    __slots__ = ("source", "objects", "preserve", "options")
+    __slots__ = ("source", "objects", "preserve", "options", "scheduling", "allow_partial")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     OBJECTS_FIELD_NUMBER: _ClassVar[int]
     PRESERVE_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULING_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_PARTIAL_FIELD_NUMBER: _ClassVar[int]
     source: File
     objects: _containers.RepeatedCompositeFieldContainer[Object]
     preserve: File
     options: Options
-    def __init__(self, source: _Optional[_Union[File, _Mapping]] = ..., objects: _Optional[_Iterable[_Union[Object, _Mapping]]] = ..., preserve: _Optional[_Union[File, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
+    scheduling: Scheduling
+    allow_partial: bool
+    def __init__(self, source: _Optional[_Union[File, _Mapping]] = ..., objects: _Optional[_Iterable[_Union[Object, _Mapping]]] = ..., preserve: _Optional[_Union[File, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., scheduling: _Optional[_Union[Scheduling, _Mapping]] = ..., allow_partial: _Optional[bool] = ...) -> None: ...
+
+class Scheduling(_message.Message):
+    __slots__ = ("priority", "timeout")
+    class Class(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        CLASS_UNSPECIFIED: _ClassVar[Scheduling.Class]
+        INTERACTIVE: _ClassVar[Scheduling.Class]
+        BATCH: _ClassVar[Scheduling.Class]
+    CLASS_UNSPECIFIED: Scheduling.Class
+    INTERACTIVE: Scheduling.Class
+    BATCH: Scheduling.Class
+    CLASS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    priority: int
+    timeout: _duration_pb2.Duration
+    def __init__(self, priority: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., **kwargs) -> None: ...
 
 class File(_message.Message):
     __slots__ = ("digest", "filename")
@@ -161,20 +197,30 @@ class CasperOptions(_message.Message):
     def __init__(self, tier: _Optional[str] = ..., prompt: _Optional[str] = ..., size: _Optional[str] = ..., image_context: _Optional[str] = ..., runs_together: _Optional[int] = ...) -> None: ...
 
 class JobResult(_message.Message):
-    __slots__ = ("files", "recomposition_psnr", "frames", "width", "height", "address")
+    __slots__ = ("files", "recomposition_psnr", "frames", "width", "height", "address", "failures")
     FILES_FIELD_NUMBER: _ClassVar[int]
     RECOMPOSITION_PSNR_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
     files: _containers.RepeatedCompositeFieldContainer[ResultFile]
     recomposition_psnr: float
     frames: int
     width: int
     height: int
     address: str
-    def __init__(self, files: _Optional[_Iterable[_Union[ResultFile, _Mapping]]] = ..., recomposition_psnr: _Optional[float] = ..., frames: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., address: _Optional[str] = ...) -> None: ...
+    failures: _containers.RepeatedCompositeFieldContainer[ObjectFailure]
+    def __init__(self, files: _Optional[_Iterable[_Union[ResultFile, _Mapping]]] = ..., recomposition_psnr: _Optional[float] = ..., frames: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., address: _Optional[str] = ..., failures: _Optional[_Iterable[_Union[ObjectFailure, _Mapping]]] = ...) -> None: ...
+
+class ObjectFailure(_message.Message):
+    __slots__ = ("label", "error")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    error: _status_pb2.Status
+    def __init__(self, label: _Optional[str] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class ResultFile(_message.Message):
     __slots__ = ("path", "size_bytes")
@@ -244,14 +290,58 @@ class StageProgress(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., subject: _Optional[str] = ..., state: _Optional[_Union[StageProgress.State, str]] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., note: _Optional[str] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., losses: _Optional[_Mapping[str, float]] = ..., preview: _Optional[bytes] = ...) -> None: ...
 
 class UploadRequest(_message.Message):
-    __slots__ = ("filename", "chunk", "finish_write")
+    __slots__ = ("filename", "chunk", "finish_write", "upload", "offset", "digest")
     FILENAME_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     FINISH_WRITE_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
     filename: str
     chunk: bytes
     finish_write: bool
-    def __init__(self, filename: _Optional[str] = ..., chunk: _Optional[bytes] = ..., finish_write: _Optional[bool] = ...) -> None: ...
+    upload: str
+    offset: int
+    digest: str
+    def __init__(self, filename: _Optional[str] = ..., chunk: _Optional[bytes] = ..., finish_write: _Optional[bool] = ..., upload: _Optional[str] = ..., offset: _Optional[int] = ..., digest: _Optional[str] = ...) -> None: ...
+
+class StartUploadRequest(_message.Message):
+    __slots__ = ("filename", "size_bytes", "digest")
+    FILENAME_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    filename: str
+    size_bytes: int
+    digest: str
+    def __init__(self, filename: _Optional[str] = ..., size_bytes: _Optional[int] = ..., digest: _Optional[str] = ...) -> None: ...
+
+class UploadSession(_message.Message):
+    __slots__ = ("name", "file", "size_bytes", "received_bytes", "complete", "expire_time")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    file: File
+    size_bytes: int
+    received_bytes: int
+    complete: bool
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., file: _Optional[_Union[File, _Mapping]] = ..., size_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., complete: _Optional[bool] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetUploadRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class DeleteUploadRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class UploadResponse(_message.Message):
     __slots__ = ("file", "size_bytes")
@@ -269,19 +359,115 @@ class CreateJobRequest(_message.Message):
     request_id: str
     def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
+class BatchCreateJobsRequest(_message.Message):
+    __slots__ = ("requests",)
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    requests: _containers.RepeatedCompositeFieldContainer[CreateJobRequest]
+    def __init__(self, requests: _Optional[_Iterable[_Union[CreateJobRequest, _Mapping]]] = ...) -> None: ...
+
+class BatchCreateJobsResponse(_message.Message):
+    __slots__ = ("outcomes",)
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[CreateJobOutcome]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[CreateJobOutcome, _Mapping]]] = ...) -> None: ...
+
+class CreateJobOutcome(_message.Message):
+    __slots__ = ("job", "error")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    job: Job
+    error: _status_pb2.Status
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+
+class EstimateJobRequest(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: Job
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
+
+class JobEstimate(_message.Message):
+    __slots__ = ("stages", "processor_time", "critical_path", "jobs_ahead")
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    PROCESSOR_TIME_FIELD_NUMBER: _ClassVar[int]
+    CRITICAL_PATH_FIELD_NUMBER: _ClassVar[int]
+    JOBS_AHEAD_FIELD_NUMBER: _ClassVar[int]
+    stages: _containers.RepeatedCompositeFieldContainer[StageEstimate]
+    processor_time: _duration_pb2.Duration
+    critical_path: _duration_pb2.Duration
+    jobs_ahead: int
+    def __init__(self, stages: _Optional[_Iterable[_Union[StageEstimate, _Mapping]]] = ..., processor_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., critical_path: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., jobs_ahead: _Optional[int] = ...) -> None: ...
+
+class StageEstimate(_message.Message):
+    __slots__ = ("stage", "subject", "model", "cached", "processor_time", "basis")
+    class Basis(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        BASIS_UNSPECIFIED: _ClassVar[StageEstimate.Basis]
+        MEASURED: _ClassVar[StageEstimate.Basis]
+        ASSUMED: _ClassVar[StageEstimate.Basis]
+    BASIS_UNSPECIFIED: StageEstimate.Basis
+    MEASURED: StageEstimate.Basis
+    ASSUMED: StageEstimate.Basis
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
+    PROCESSOR_TIME_FIELD_NUMBER: _ClassVar[int]
+    BASIS_FIELD_NUMBER: _ClassVar[int]
+    stage: str
+    subject: str
+    model: str
+    cached: bool
+    processor_time: _duration_pb2.Duration
+    basis: StageEstimate.Basis
+    def __init__(self, stage: _Optional[str] = ..., subject: _Optional[str] = ..., model: _Optional[str] = ..., cached: _Optional[bool] = ..., processor_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., basis: _Optional[_Union[StageEstimate.Basis, str]] = ...) -> None: ...
+
+class PreviewMasksRequest(_message.Message):
+    __slots__ = ("source", "objects", "frame", "options")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    source: File
+    objects: _containers.RepeatedCompositeFieldContainer[Object]
+    frame: int
+    options: Options
+    def __init__(self, source: _Optional[_Union[File, _Mapping]] = ..., objects: _Optional[_Iterable[_Union[Object, _Mapping]]] = ..., frame: _Optional[int] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
+
+class PreviewMasksResponse(_message.Message):
+    __slots__ = ("masks",)
+    MASKS_FIELD_NUMBER: _ClassVar[int]
+    masks: _containers.RepeatedCompositeFieldContainer[MaskPreview]
+    def __init__(self, masks: _Optional[_Iterable[_Union[MaskPreview, _Mapping]]] = ...) -> None: ...
+
+class MaskPreview(_message.Message):
+    __slots__ = ("label", "png", "coverage")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    PNG_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    png: bytes
+    coverage: float
+    def __init__(self, label: _Optional[str] = ..., png: _Optional[bytes] = ..., coverage: _Optional[float] = ...) -> None: ...
+
 class GetJobRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "read_mask")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    READ_MASK_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    read_mask: _field_mask_pb2.FieldMask
+    def __init__(self, name: _Optional[str] = ..., read_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
-    __slots__ = ("page_size", "page_token")
+    __slots__ = ("page_size", "page_token", "states", "read_mask")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    READ_MASK_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    states: _containers.RepeatedScalarFieldContainer[Job.State]
+    read_mask: _field_mask_pb2.FieldMask
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[Job.State, str]]] = ..., read_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
 
 class ListJobsResponse(_message.Message):
     __slots__ = ("jobs", "next_page_token")
@@ -330,3 +516,29 @@ class DownloadResponse(_message.Message):
     offset: int
     chunk: bytes
     def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., offset: _Optional[int] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
+class SignUrlsRequest(_message.Message):
+    __slots__ = ("name", "paths", "ttl")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PATHS_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    paths: _containers.RepeatedScalarFieldContainer[str]
+    ttl: _duration_pb2.Duration
+    def __init__(self, name: _Optional[str] = ..., paths: _Optional[_Iterable[str]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class SignUrlsResponse(_message.Message):
+    __slots__ = ("urls", "expire_time")
+    URLS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    urls: _containers.RepeatedCompositeFieldContainer[SignedUrl]
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, urls: _Optional[_Iterable[_Union[SignedUrl, _Mapping]]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SignedUrl(_message.Message):
+    __slots__ = ("path", "url")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    url: str
+    def __init__(self, path: _Optional[str] = ..., url: _Optional[str] = ...) -> None: ...

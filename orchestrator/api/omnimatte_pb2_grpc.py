@@ -41,10 +41,40 @@ class OmnimatteStub:
                 request_serializer=orchestrator_dot_api_dot_omnimatte__pb2.UploadRequest.SerializeToString,
                 response_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.UploadResponse.FromString,
                 _registered_method=True)
+        self.StartUpload = channel.unary_unary(
+                '/omnimatte.v1.Omnimatte/StartUpload',
+                request_serializer=orchestrator_dot_api_dot_omnimatte__pb2.StartUploadRequest.SerializeToString,
+                response_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.UploadSession.FromString,
+                _registered_method=True)
+        self.GetUpload = channel.unary_unary(
+                '/omnimatte.v1.Omnimatte/GetUpload',
+                request_serializer=orchestrator_dot_api_dot_omnimatte__pb2.GetUploadRequest.SerializeToString,
+                response_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.UploadSession.FromString,
+                _registered_method=True)
+        self.DeleteUpload = channel.unary_unary(
+                '/omnimatte.v1.Omnimatte/DeleteUpload',
+                request_serializer=orchestrator_dot_api_dot_omnimatte__pb2.DeleteUploadRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.CreateJob = channel.unary_unary(
                 '/omnimatte.v1.Omnimatte/CreateJob',
                 request_serializer=orchestrator_dot_api_dot_omnimatte__pb2.CreateJobRequest.SerializeToString,
                 response_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.Job.FromString,
+                _registered_method=True)
+        self.BatchCreateJobs = channel.unary_unary(
+                '/omnimatte.v1.Omnimatte/BatchCreateJobs',
+                request_serializer=orchestrator_dot_api_dot_omnimatte__pb2.BatchCreateJobsRequest.SerializeToString,
+                response_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.BatchCreateJobsResponse.FromString,
+                _registered_method=True)
+        self.EstimateJob = channel.unary_unary(
+                '/omnimatte.v1.Omnimatte/EstimateJob',
+                request_serializer=orchestrator_dot_api_dot_omnimatte__pb2.EstimateJobRequest.SerializeToString,
+                response_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.JobEstimate.FromString,
+                _registered_method=True)
+        self.PreviewMasks = channel.unary_unary(
+                '/omnimatte.v1.Omnimatte/PreviewMasks',
+                request_serializer=orchestrator_dot_api_dot_omnimatte__pb2.PreviewMasksRequest.SerializeToString,
+                response_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.PreviewMasksResponse.FromString,
                 _registered_method=True)
         self.GetJob = channel.unary_unary(
                 '/omnimatte.v1.Omnimatte/GetJob',
@@ -76,6 +106,11 @@ class OmnimatteStub:
                 request_serializer=orchestrator_dot_api_dot_omnimatte__pb2.DownloadRequest.SerializeToString,
                 response_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.DownloadResponse.FromString,
                 _registered_method=True)
+        self.SignUrls = channel.unary_unary(
+                '/omnimatte.v1.Omnimatte/SignUrls',
+                request_serializer=orchestrator_dot_api_dot_omnimatte__pb2.SignUrlsRequest.SerializeToString,
+                response_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.SignUrlsResponse.FromString,
+                _registered_method=True)
 
 
 class OmnimatteServicer:
@@ -90,9 +125,57 @@ class OmnimatteServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartUpload(self, request, context):
+        """Begins an upload that survives a broken connection: its pieces are sent with Upload, and what has arrived is asked with
+        GetUpload. A file whose digest is told, and which the caller has sent before, is complete at once.
+        Errors: INVALID_ARGUMENT, RESOURCE_EXHAUSTED when the store is full or too many uploads are under way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUpload(self, request, context):
+        """How much of an upload has arrived.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteUpload(self, request, context):
+        """Gives an upload up that is not complete. Its pieces go.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateJob(self, request, context):
         """Checks a job and queues it. It answers at once; the work is followed with WatchJob.
-        Errors: INVALID_ARGUMENT, NOT_FOUND for an upload that is not there, ALREADY_EXISTS for a reused request_id.
+        Errors: INVALID_ARGUMENT, NOT_FOUND for an upload that is not there, ALREADY_EXISTS for a reused request_id,
+        RESOURCE_EXHAUSTED with a google.rpc.RetryInfo when too many jobs of the caller wait.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCreateJobs(self, request, context):
+        """Creates many jobs in one call. Unlike other batch methods it is not atomic: each request has an outcome of its own, so
+        one bad clip among a thousand stops no other. Give each request a request_id, and the whole call can be sent again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EstimateJob(self, request, context):
+        """What a job would take: its stage runs, how long each would hold a processor, and what the store has of it already.
+        Nothing is queued. Errors: those of CreateJob.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewMasks(self, request, context):
+        """The masks that prompts give in one frame, in about the time of a mouse click. The first call for a source reads it
+        first, which takes longer. Errors: those of CreateJob.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,6 +227,14 @@ class OmnimatteServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SignUrls(self, request, context):
+        """Addresses from which anybody can fetch the files of a succeeded job until they expire: for browsers, and for machines
+        that shall not hold a key. Errors: those of Download; FAILED_PRECONDITION on a server that serves no such addresses.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OmnimatteServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -152,10 +243,40 @@ def add_OmnimatteServicer_to_server(servicer, server):
                     request_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.UploadRequest.FromString,
                     response_serializer=orchestrator_dot_api_dot_omnimatte__pb2.UploadResponse.SerializeToString,
             ),
+            'StartUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartUpload,
+                    request_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.StartUploadRequest.FromString,
+                    response_serializer=orchestrator_dot_api_dot_omnimatte__pb2.UploadSession.SerializeToString,
+            ),
+            'GetUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpload,
+                    request_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.GetUploadRequest.FromString,
+                    response_serializer=orchestrator_dot_api_dot_omnimatte__pb2.UploadSession.SerializeToString,
+            ),
+            'DeleteUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteUpload,
+                    request_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.DeleteUploadRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
             'CreateJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateJob,
                     request_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.CreateJobRequest.FromString,
                     response_serializer=orchestrator_dot_api_dot_omnimatte__pb2.Job.SerializeToString,
+            ),
+            'BatchCreateJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateJobs,
+                    request_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.BatchCreateJobsRequest.FromString,
+                    response_serializer=orchestrator_dot_api_dot_omnimatte__pb2.BatchCreateJobsResponse.SerializeToString,
+            ),
+            'EstimateJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.EstimateJob,
+                    request_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.EstimateJobRequest.FromString,
+                    response_serializer=orchestrator_dot_api_dot_omnimatte__pb2.JobEstimate.SerializeToString,
+            ),
+            'PreviewMasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewMasks,
+                    request_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.PreviewMasksRequest.FromString,
+                    response_serializer=orchestrator_dot_api_dot_omnimatte__pb2.PreviewMasksResponse.SerializeToString,
             ),
             'GetJob': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJob,
@@ -186,6 +307,11 @@ def add_OmnimatteServicer_to_server(servicer, server):
                     servicer.Download,
                     request_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.DownloadRequest.FromString,
                     response_serializer=orchestrator_dot_api_dot_omnimatte__pb2.DownloadResponse.SerializeToString,
+            ),
+            'SignUrls': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignUrls,
+                    request_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.SignUrlsRequest.FromString,
+                    response_serializer=orchestrator_dot_api_dot_omnimatte__pb2.SignUrlsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -227,6 +353,87 @@ class Omnimatte:
             _registered_method=True)
 
     @staticmethod
+    def StartUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/omnimatte.v1.Omnimatte/StartUpload',
+            orchestrator_dot_api_dot_omnimatte__pb2.StartUploadRequest.SerializeToString,
+            orchestrator_dot_api_dot_omnimatte__pb2.UploadSession.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/omnimatte.v1.Omnimatte/GetUpload',
+            orchestrator_dot_api_dot_omnimatte__pb2.GetUploadRequest.SerializeToString,
+            orchestrator_dot_api_dot_omnimatte__pb2.UploadSession.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/omnimatte.v1.Omnimatte/DeleteUpload',
+            orchestrator_dot_api_dot_omnimatte__pb2.DeleteUploadRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreateJob(request,
             target,
             options=(),
@@ -243,6 +450,87 @@ class Omnimatte:
             '/omnimatte.v1.Omnimatte/CreateJob',
             orchestrator_dot_api_dot_omnimatte__pb2.CreateJobRequest.SerializeToString,
             orchestrator_dot_api_dot_omnimatte__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/omnimatte.v1.Omnimatte/BatchCreateJobs',
+            orchestrator_dot_api_dot_omnimatte__pb2.BatchCreateJobsRequest.SerializeToString,
+            orchestrator_dot_api_dot_omnimatte__pb2.BatchCreateJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EstimateJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/omnimatte.v1.Omnimatte/EstimateJob',
+            orchestrator_dot_api_dot_omnimatte__pb2.EstimateJobRequest.SerializeToString,
+            orchestrator_dot_api_dot_omnimatte__pb2.JobEstimate.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewMasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/omnimatte.v1.Omnimatte/PreviewMasks',
+            orchestrator_dot_api_dot_omnimatte__pb2.PreviewMasksRequest.SerializeToString,
+            orchestrator_dot_api_dot_omnimatte__pb2.PreviewMasksResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -405,6 +693,33 @@ class Omnimatte:
             '/omnimatte.v1.Omnimatte/Download',
             orchestrator_dot_api_dot_omnimatte__pb2.DownloadRequest.SerializeToString,
             orchestrator_dot_api_dot_omnimatte__pb2.DownloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignUrls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/omnimatte.v1.Omnimatte/SignUrls',
+            orchestrator_dot_api_dot_omnimatte__pb2.SignUrlsRequest.SerializeToString,
+            orchestrator_dot_api_dot_omnimatte__pb2.SignUrlsResponse.FromString,
             options,
             channel_credentials,
             insecure,
