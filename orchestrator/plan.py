@@ -257,7 +257,7 @@ def _finish(spec: JobSpec, layers: list[str], tracks: _Tracks) -> Node:
         # What the results tell about the job that made them, and no stage needs.
         "job": {
             "filename": spec.source.filename,
-            "spec": spec.digest(),
+            "spec": spec.work.digest(),
             "seed": spec.options.seed,
             "models": {stage: spec.options.model(stage) for stage in MODELS},
             "steps": steps_of(spec.options),

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from orchestrator.fields import Fields
 from orchestrator.options import Options, parse_options, restored_options
+from orchestrator.timing import Scheduling, parse_scheduling, scheduling_to_dict
 from services.artifacts import canonical, digest
 from services.errors import BadInput, BadPrompt
 
@@ -71,16 +72,34 @@ class Object:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """A checked job. Make it with `from_dict`, which is the one way to be sure that it is valid."""
+    """A checked job. Make it with `from_dict`, which is the one way to be sure that it is valid.
+
+    Attributes:
+        scheduling: when it is done.
+        allow_partial: whether it may succeed without the layers of objects that fail for good.
+    """
 
     source: File
     objects: tuple[Object, ...]
     preserve: File | None = None
     options: Options = field(default_factory=Options)
+    scheduling: Scheduling = field(default_factory=Scheduling)
+    allow_partial: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data; `from_dict` turns it back into an equal spec."""
-        return asdict(self)
+        data = asdict(self) | {"scheduling": scheduling_to_dict(self.scheduling)}
+        # Absent where they are the default: jobs recorded before there was a choice keep their digests.
+        if self.scheduling == Scheduling():
+            del data["scheduling"]
+        if not self.allow_partial:
+            del data["allow_partial"]
+        return data
+
+    @property
+    def work(self) -> JobSpec:
+        """The same job as far as its results are concerned: whenever it is done, whatever may be missing."""
+        return replace(self, scheduling=Scheduling(), allow_partial=False)
 
     def to_json(self) -> str:
         return canonical(self.to_dict()).decode()
@@ -106,7 +125,7 @@ def from_dict(data: Mapping[str, Any]) -> JobSpec:
     Raises:
         BadInput: with `field` naming the place ("objects[1].label") and a message that says what would be right.
     """
-    known = Fields(data, "", "source", "objects", "preserve", "options")
+    known = Fields(data, "", "source", "objects", "preserve", "options", "scheduling", "allow_partial")
     source = _file(known.get("source"), "source")
     if source is None:
         raise BadInput("the job names no source video; upload one and give its digest as source.", field="source")
@@ -118,7 +137,14 @@ def from_dict(data: Mapping[str, Any]) -> JobSpec:
         )
     _check_labels(objects)
     preserve = _file(known.get("preserve"), "preserve")
-    return JobSpec(source=source, objects=objects, preserve=preserve, options=parse_options(known.get("options") or {}))
+    return JobSpec(
+        source=source,
+        objects=objects,
+        preserve=preserve,
+        options=parse_options(known.get("options") or {}),
+        scheduling=parse_scheduling(known.get("scheduling") or {}),
+        allow_partial=known.flag("allow_partial", False),
+    )
 
 
 def restored(data: Mapping[str, Any]) -> JobSpec:
@@ -132,6 +158,8 @@ def restored(data: Mapping[str, Any]) -> JobSpec:
         objects=tuple(objects),
         preserve=_restored_file(data["preserve"]),
         options=restored_options(data["options"]),
+        scheduling=parse_scheduling(data.get("scheduling", {})),
+        allow_partial=data.get("allow_partial", False),
     )
 
 

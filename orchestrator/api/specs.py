@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.api import omnimatte_pb2 as pb
 from orchestrator.spec import JobSpec
+from orchestrator.timing import Scheduling
 
 
 def spec_to_dict(spec: pb.JobSpec) -> dict[str, Any]:
@@ -29,6 +30,19 @@ def spec_to_dict(spec: pb.JobSpec) -> dict[str, Any]:
         if "casper" in given:
             plain["casper"] = {descriptor.name: value for descriptor, value in spec.options.casper.ListFields()}
         data["options"] = given | plain
+    if spec.HasField("scheduling"):
+        data["scheduling"] = _scheduling_to_dict(spec.scheduling)
+    data["allow_partial"] = spec.allow_partial
+    return data
+
+
+def _scheduling_to_dict(scheduling: pb.Scheduling) -> dict[str, Any]:
+    # Negative durations too: refusing them is others' business.
+    data: dict[str, Any] = {"priority": scheduling.priority, "timeout": scheduling.timeout.ToNanoseconds() / 1e9}
+    chosen = getattr(scheduling, "class")
+    if chosen != pb.Scheduling.CLASS_UNSPECIFIED:
+        known = chosen in pb.Scheduling.Class.values()
+        data["class"] = pb.Scheduling.Class.Name(chosen).lower() if known else str(chosen)
     return data
 
 
@@ -71,6 +85,14 @@ def spec_to_message(spec: JobSpec) -> pb.JobSpec:
                 place.point.x, place.point.y = prompt.point
     if spec.preserve is not None:
         message.preserve.digest, message.preserve.filename = spec.preserve.digest, spec.preserve.filename
+    message.allow_partial = spec.allow_partial
+    scheduling = spec.scheduling
+    if scheduling != Scheduling():
+        message.scheduling.MergeFrom(
+            pb.Scheduling(priority=scheduling.priority, **{"class": scheduling.line.name})  # type: ignore[arg-type]
+        )
+        if scheduling.timeout:
+            message.scheduling.timeout.FromNanoseconds(round(scheduling.timeout * 1e9))
     options = spec.options
     message.options.CopyFrom(
         pb.Options(
