@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from orchestrator.schema import EVENTS, JOBS, UPLOADS, opened
 from orchestrator.spec import JobSpec, restored
 from services.artifacts import canonical
-from services.errors import AlreadyExists, NotFound
+from services.errors import AlreadyExists, NotFound, OmnimatteError, decode, encode
 
 
 class JobState(StrEnum):
@@ -40,6 +40,14 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True)
+class Failure:
+    """An object of a job that has no layer, and why."""
+
+    label: str
+    error: OmnimatteError
+
+
+@dataclass(frozen=True)
 class Job:
     """A job as it is recorded. Times are seconds since the epoch, 0 while they have not come.
 
@@ -48,6 +56,8 @@ class Job:
         error: `services.errors.encode` text of a FAILED job.
         result: address of the deliverables of a SUCCEEDED job.
         sequence: number of its newest event.
+        executor: the replica that runs it, or ran it last. attempt: how many times one has begun to.
+        failures: the objects that a job with `allow_partial` succeeded without.
     """
 
     id: str
@@ -61,6 +71,15 @@ class Job:
     error: str = ""
     result: str = ""
     sequence: int = 0
+    executor: str = ""
+    attempt: int = 0
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def deadline(self) -> float:
+        """When it fails if it has not ended; 0 for never."""
+        timeout = self.spec.scheduling.timeout
+        return self.created + timeout if timeout else 0.0
 
 
 @dataclass(frozen=True)
@@ -125,11 +144,15 @@ class Database:
             "error": "",
             "result": "",
             "sequence": 0,
+            "line": spec.scheduling.line.value,
+            "priority": spec.scheduling.priority,
+            "deadline": job.deadline or None,
+            "cost": float(len(spec.objects)),
         }
         try:
             with self._engine.begin() as connection:
                 connection.execute(JOBS.insert().values(row))
-                sequence = _append(connection, job.id, [NewEvent({"job": {"state": job.state.value}})])
+                sequence = append_events(connection, job.id, [NewEvent({"job": {"state": job.state.value}})])
                 within(connection, job.id)
             return replace(job, sequence=sequence), True
         except sa.exc.IntegrityError:
@@ -189,26 +212,41 @@ class Database:
             found = {JobState(state): int(count) for state, count in connection.execute(query)}
         return {state: found.get(state, 0) for state in JobState}
 
-    def advance(self, job: str, to: JobState, *, among: Iterable[JobState], error: str = "", result: str = "") -> bool:
-        """Move the job to state `to` if it is in one of `among`, and record the event. Returns whether it was."""
+    def advance(
+        self,
+        job: str,
+        to: JobState,
+        *,
+        among: Iterable[JobState],
+        attempt: int | None = None,
+        error: str = "",
+        result: str = "",
+        failures: Sequence[Failure] = (),
+    ) -> bool:
+        """Move the job to state `to` if it is in one of `among`, and record the event. Returns whether it was.
+
+        attempt: of whoever runs the job: nothing happens if another attempt has taken over. None for all others.
+        """
         now = time.time()
-        changes: dict[str, Any] = {"state": to.value, "error": error, "result": result}
+        lost = [[failure.label, encode(failure.error)] for failure in failures]
+        changes: dict[str, Any] = {"state": to.value, "error": error, "result": result, "failures": json.dumps(lost)}
         if to is JobState.RUNNING:
             changes["started"] = sa.func.coalesce(JOBS.c.started, now)
         if to.final:
             changes["ended"] = now
-        query = JOBS.update().where(JOBS.c.id == job, JOBS.c.state.in_([state.value for state in among]))
+        states = JOBS.c.state.in_([state.value for state in among])
+        query = JOBS.update().where(JOBS.c.id == job, states, *_fence(attempt))
         body = {"job": {"state": to.value, "error": error, "result": result}}
         with self._engine.begin() as connection:
             if connection.execute(query.values(changes)).rowcount == 0:
                 return False
-            _append(connection, job, [NewEvent(body, time=now)])
+            append_events(connection, job, [NewEvent(body, time=now)])
         return True
 
-    def append(self, job: str, events: Sequence[NewEvent]) -> None:
-        """Record what happened to a job; nothing is recorded for a job that is gone."""
+    def append(self, job: str, events: Sequence[NewEvent], *, attempt: int | None = None) -> bool:
+        """Record what happened to a job; False, and nothing is recorded, if it is gone or another attempt's."""
         with self._engine.begin() as connection:
-            _append(connection, job, events)
+            return append_events(connection, job, events, attempt=attempt) > 0
 
     def events(self, job: str, *, tenant: str, after: int) -> list[Event]:
         """The events of the tenant's job with a sequence number greater than `after`, in order."""
@@ -237,9 +275,14 @@ class Database:
             return bool(connection.execute(sa.select(mine)).scalar())
 
 
-def _append(connection: sa.Connection, job: str, events: Sequence[NewEvent]) -> int:
+def append_events(
+    connection: sa.Connection, job: str, events: Sequence[NewEvent], *, attempt: int | None = None
+) -> int:
+    """Record what happened to a job, in somebody's transaction; returns the newest one's number, or 0 for a job that is
+    gone or, if `attempt` is given, that another attempt has taken over."""
     # The row's own counter numbers the events; updating it first also locks the row against other writers.
-    counted = connection.execute(JOBS.update().where(JOBS.c.id == job).values(sequence=JOBS.c.sequence + len(events)))
+    query = JOBS.update().where(JOBS.c.id == job, *_fence(attempt))
+    counted = connection.execute(query.values(sequence=JOBS.c.sequence + len(events)))
     if counted.rowcount == 0:
         return 0
     tenant, last = connection.execute(sa.select(JOBS.c.tenant, JOBS.c.sequence).where(JOBS.c.id == job)).one()
@@ -262,6 +305,10 @@ def _append(connection: sa.Connection, job: str, events: Sequence[NewEvent]) -> 
     return int(last)
 
 
+def _fence(attempt: int | None) -> list[sa.ColumnElement[bool]]:
+    return [] if attempt is None else [JOBS.c.attempt == attempt]
+
+
 def _job(row: sa.Row[Any]) -> Job:
     return Job(
         id=row.id,
@@ -275,6 +322,9 @@ def _job(row: sa.Row[Any]) -> Job:
         error=row.error,
         result=row.result,
         sequence=row.sequence,
+        executor=row.executor,
+        attempt=row.attempt,
+        failures=tuple(Failure(label, decode(error)) for label, error in json.loads(row.failures or "[]")),
     )
 
 

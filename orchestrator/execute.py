@@ -103,6 +103,22 @@ async def _whatever(node: Node, result: Result) -> bool:
     return True
 
 
+class PartlyFailed(Exception):
+    """Some nodes failed that were not worth the whole, and so have those that need them; all others are done.
+
+    Attributes:
+        failures: their errors by their ids, in the plan's order.
+    """
+
+    def __init__(self, failures: Mapping[str, OmnimatteError]) -> None:
+        super().__init__(f"failed: {', '.join(failures)}")
+        self.failures = failures
+
+
+Spared = Callable[[Node, OmnimatteError], bool]
+"""Whether the nodes that do not need a failed one go on to their ends."""
+
+
 async def execute(
     nodes: Sequence[Node],
     runner: Runner,
@@ -111,13 +127,15 @@ async def execute(
     on_event: Callable[[NodeEvent], None],
     retries: Retries = Retries(),
     keep: Keep = _whatever,
+    spared: Spared | None = None,
 ) -> dict[str, Result]:
     """The result of every node, by its id.
 
     `on_event` is called in this event loop and must not block. A result that `keep` finds gone is made again.
 
     Raises:
-        OmnimatteError: of the node that failed first; all others have been cancelled by then.
+        OmnimatteError: of the node that failed first and whose failure is not `spared`; all others have been cancelled.
+        PartlyFailed: every failure was spared.
     """
     for node in nodes:
         on_event(NodeEvent(node.id, node.stage, NodeState.QUEUED))
@@ -126,12 +144,26 @@ async def execute(
     for node in nodes:
         needed = {name: tasks[name] for name in node.needs}
         tasks[node.id] = asyncio.create_task(_run(node, needed, attempts, on_event), name=node.id)
+    by_task = {task: node for node, task in zip(nodes, tasks.values(), strict=True)}
+    failures: dict[str, OmnimatteError] = {}
+    pending = set(by_task)
     try:
-        done, _ = await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
+            errors = {by_task[task].id: error for task in done if (error := _error(task)) is not None}
+            if spared is None or not all(spared(by_task[tasks[name]], error) for name, error in errors.items()):
+                _raise_first(done)
+            failures |= errors
     finally:
         await _stop(tasks.values())
-    _raise_first(done)
+    if failures:
+        raise PartlyFailed({node.id: failures[node.id] for node in nodes if node.id in failures})
     return {name: task.result() for name, task in tasks.items()}
+
+
+def _error(task: asyncio.Task[Result]) -> OmnimatteError | None:
+    error = None if task.cancelled() else task.exception()
+    return error if isinstance(error, OmnimatteError) else None
 
 
 async def _run(
@@ -140,13 +172,14 @@ async def _run(
     attempts: _Attempts,
     on_event: Callable[[NodeEvent], None],
 ) -> Result:
+    reporter = _Reporter(node, on_event)
     # wait() and not gather(): cancelling this node must leave the nodes it waits for alone.
     if needed:
         done, _ = await asyncio.wait(needed.values(), return_when=asyncio.FIRST_EXCEPTION)
         if any(task.cancelled() or task.exception() for task in done):
+            reporter.state(NodeState.CANCELLED)
             raise asyncio.CancelledError
     request = node.request({name: task.result().address for name, task in needed.items()})
-    reporter = _Reporter(node, on_event)
     try:
         result = await attempts.run(node, request, reporter)
     except asyncio.CancelledError:

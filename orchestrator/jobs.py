@@ -17,24 +17,25 @@ from orchestrator.db import Database, Event, Job, JobState
 from orchestrator.journal import Bell, follow
 from orchestrator.keep import Keeper
 from orchestrator.metrics import Metrics
+from orchestrator.scheduling.policy import Policies, Reason, why
+from orchestrator.scheduling.queue import Queue
 from orchestrator.spec import File, from_dict, uploads
 from orchestrator.streams import pulled, pump
 from services.artifacts import Artifact, Store
-from services.errors import BadInput, BadOption, Conflict, Internal, NotFound, Unavailable, encode
+from services.errors import BadInput, BadOption, Busy, Conflict, NotFound, Unavailable
 
 _DEFAULT_PAGE, _MAX_PAGE = 50, 200
 _MAX_REQUEST_ID = 128
+_RETRY_SECONDS = 15.0
 # An upload asks so often whether the store is still below its limit.
 _ROOM_BYTES = 16 << 20
 
 
-class Queue(Protocol):
-    """What runs jobs durably; see orchestrator/workflow.py."""
+class Dispatch(Protocol):
+    """What runs jobs here; see orchestrator/scheduling/scheduler.py."""
 
-    async def enqueue(self, job: str) -> None: ...
-    async def cancel(self, job: str) -> None: ...
-    async def forget(self, job: str) -> None: ...
-    async def abandoned(self, job: str) -> bool: ...
+    def ring(self) -> None: ...
+    def cancel(self, job: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Jobs:
         store: Store,
         keeper: Keeper,
         queue: Queue,
+        policies: Policies,
+        dispatch: Dispatch,
         metrics: Metrics,
         max_upload_bytes: int,
         profile: str,
@@ -67,6 +70,8 @@ class Jobs:
         self._store = store
         self._keeper = keeper
         self._queue = queue
+        self._policies = policies
+        self._dispatch = dispatch
         self._metrics = metrics
         self._max_upload_bytes = max_upload_bytes
         self._profile = profile
@@ -119,7 +124,7 @@ class Jobs:
 
         Raises:
             BadInput, NotFound (an upload is not there), AlreadyExists (request_id was used for another spec),
-            OutOfSpace (the store has reached its limit).
+            OutOfSpace (the store has reached its limit), Busy (too many of the tenant's jobs wait).
         """
         if len(request_id) > _MAX_REQUEST_ID:
             raise BadInput(f"request_id is longer than {_MAX_REQUEST_ID} characters; shorten it.", field="request_id")
@@ -128,15 +133,33 @@ class Jobs:
         for path, file in uploads(checked):
             await self._require_upload(path, file, tenant=tenant)
         await asyncio.to_thread(self._keeper.require_room)
+        await self._require_turn(tenant)
         within = self._keeper.uploads(file.digest for _, file in uploads(checked))
         job, created = await asyncio.to_thread(
             self._database.create, checked, tenant=tenant, request_id=request_id, within=within
         )
         if created:
             await self._still_there(job, tenant=tenant)
-        if created or job.state is JobState.QUEUED:
-            await self._queue.enqueue(job.id)
+        if created:
+            self._dispatch.ring()
         return job
+
+    async def waiting(self, job: Job) -> Reason | None:
+        """Why the job does not run yet; None for one that does not wait."""
+        if job.state is not JobState.QUEUED:
+            return None
+        standing = await asyncio.to_thread(self._queue.standing, job.id)
+        return why(standing, self._policies.of(job.tenant)) if standing is not None else None
+
+    async def _require_turn(self, tenant: str) -> None:
+        # Requests at the same moment may overshoot by their number: the limit protects the queue, it sells nothing.
+        limit = self._policies.of(tenant).pending
+        waiting = await asyncio.to_thread(self._queue.pending, tenant)
+        if waiting >= limit:
+            raise Busy(
+                f"{waiting} jobs of tenant {tenant} wait, and {limit} may; send the request again later.",
+                retry_after=_RETRY_SECONDS,
+            )
 
     async def _still_there(self, job: Job, *, tenant: str) -> None:
         """The uploads of a job that has just been recorded; from now on they stay."""
@@ -184,7 +207,7 @@ class Jobs:
         for to, among in ((JobState.CANCELLED, JobState.QUEUED), (JobState.CANCELLING, JobState.RUNNING)):
             if await asyncio.to_thread(self._database.advance, job, to, among=[among]):
                 self._bell.ring(job)
-                await self._queue.cancel(job)
+                self._dispatch.cancel(job)
                 break
         record = await self.get(job, tenant=tenant)
         if record.state.final and record.state is not JobState.CANCELLED:
@@ -196,7 +219,6 @@ class Jobs:
         record = await self.get(job, tenant=tenant)
         if not record.state.final:
             raise Conflict(f"job {job} is {record.state.value}; cancel it, then delete it.", field="name")
-        await self._queue.forget(job)
         await asyncio.to_thread(self._database.delete, job)
         if record.result:
             await asyncio.to_thread(self._keeper.discard, record.result, unused_since=math.inf)
@@ -227,26 +249,9 @@ class Jobs:
 
     async def abandon(self) -> None:
         """End as cancelled what an earlier process left unfinished. Call it before the queue runs."""
-        for job in await asyncio.to_thread(self._database.unfinished):
-            await self._force(job, JobState.CANCELLED)
-
-    async def settle(self) -> None:
-        """Look after the jobs that an earlier process left unfinished and the queue alone does not. Call it once the
-        queue runs."""
-        for job in await asyncio.to_thread(self._database.unfinished):
-            if job.state is JobState.CANCELLING and await self._queue.abandoned(job.id):
-                await self._force(job, JobState.CANCELLED)
-            elif job.state is JobState.QUEUED:
-                # It may have died between recording the job and queueing it.
-                await self._queue.enqueue(job.id)
-            elif await self._queue.abandoned(job.id):
-                error = Internal(f"job {job.id} was interrupted too often to be resumed; create it again.")
-                await self._force(job, JobState.FAILED, error=encode(error))
-
-    async def _force(self, job: Job, to: JobState, *, error: str = "") -> None:
         among = [state for state in JobState if not state.final]
-        await asyncio.to_thread(self._database.advance, job.id, to, among=among, error=error)
-        self._bell.ring(job.id)
+        for job in await asyncio.to_thread(self._database.unfinished):
+            await asyncio.to_thread(self._database.advance, job.id, JobState.CANCELLED, among=among)
 
 
 async def _pieces(artifact: Artifact, path: str) -> AsyncIterator[Piece]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict
 
 from orchestrator.db import Database, Event, NewEvent
 from orchestrator.execute import NodeEvent, NodeState
+from orchestrator.patience import patiently
 
 _BATCH_SECONDS = 0.2
 _POLL_SECONDS = 1.0
@@ -65,7 +66,12 @@ async def follow(database: Database, bell: Bell, job: str, *, tenant: str, after
 class Writer:
     """Records one running job's node events. Call it with each event; `async with` it around the run."""
 
-    def __init__(self, database: Database, bell: Bell, job: str) -> None:
+    def __init__(
+        self, database: Database, bell: Bell, job: str, *, attempt: int, on_lost: Callable[[], object]
+    ) -> None:
+        """`on_lost()` is called when another attempt has taken the job over, or when it is gone."""
+        self._attempt = attempt
+        self._on_lost = on_lost
         self._database = database
         self._bell = bell
         self._job = job
@@ -101,9 +107,12 @@ class Writer:
         async with self._writing:
             batch, self._pending = self._pending, []
             events = [NewEvent({"node": asdict(event)}, replaces=_replaces(event)) for event in _newest(batch)]
-            if events:
-                await asyncio.to_thread(self._database.append, self._job, events)
+            if not events:
+                return
+            if await patiently(self._database.append, self._job, events, attempt=self._attempt):
                 self._bell.ring(self._job)
+            else:
+                self._on_lost()
 
 
 def _is_progress(event: NodeEvent) -> bool:

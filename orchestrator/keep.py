@@ -28,6 +28,7 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
+from orchestrator.patience import patiently
 from orchestrator.references import Answer, References, Role
 from services.artifacts import Manifest, Store
 from services.errors import NotFound, OutOfSpace
@@ -71,7 +72,7 @@ class Keeper:
         return await self._settled(lambda: self._seen(address, self._references.touch(address)))
 
     async def _settled(self, ask: Callable[[], Kept]) -> bool:
-        while (kept := await asyncio.to_thread(ask)) is Kept.DOOMED:
+        while (kept := await patiently(ask)) is Kept.DOOMED:
             await asyncio.sleep(_POLL_SECONDS)
         return kept is Kept.HELD
 

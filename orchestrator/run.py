@@ -1,24 +1,30 @@
-"""Takes one job through its life: from queued to succeeded, failed or cancelled.
+"""Takes one attempt at a job from its beginning to an end: succeeded, failed, cancelled, or given back to the queue.
 
-This is what the durable queue calls, at least once per job. The job's row decides what there is to do: a job that has
-ended is left alone, one that a dead process left RUNNING is run again from what its stages have put into the store.
-Must not know: the API, or which engine calls it.
+The job's row decides what there is to do. An attempt that somebody else has taken over, or a job that has ended, is
+left alone; one that a dead process left is run again from what its stages have put into the store. Whatever is written
+about the job names the attempt, so that a runner that was taken for dead can write nothing any more. Must not know: the
+API, or which engine calls it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Sequence
 
-from orchestrator.db import Database, Job, JobState
-from orchestrator.execute import NodeEvent, Slots, execute
+from orchestrator.db import Database, Failure, Job, JobState
+from orchestrator.execute import NodeEvent, PartlyFailed, Slots, execute
 from orchestrator.journal import Bell, Writer
 from orchestrator.keep import Keeper
 from orchestrator.metrics import Metrics
+from orchestrator.partial import concerns, without
+from orchestrator.patience import patiently
 from orchestrator.plan import Node, plan
 from orchestrator.references import Role
 from orchestrator.runners.base import Runner
+from orchestrator.scheduling.queue import Claim, Queue, too_late
+from orchestrator.spec import JobSpec
 from services.errors import Cancelled, NotFound, OmnimatteError, encode, from_exception
 from services.stage import Result
 
@@ -29,95 +35,165 @@ class JobRunner:
     """Runs jobs in this process. Belongs to one event loop."""
 
     def __init__(
-        self, *, database: Database, bell: Bell, runner: Runner, slots: Slots, metrics: Metrics, keeper: Keeper
+        self,
+        *,
+        replica: str,
+        database: Database,
+        queue: Queue,
+        bell: Bell,
+        runner: Runner,
+        slots: Slots,
+        metrics: Metrics,
+        keeper: Keeper,
     ) -> None:
-        self._keeper = keeper
+        self._replica = replica
         self._database = database
+        self._queue = queue
         self._bell = bell
         self._runner = runner
         self._slots = slots
         self._metrics = metrics
-        self._running: set[asyncio.Task[None]] = set()
+        self._keeper = keeper
+        self._active: dict[str, asyncio.Task[None]] = {}
         self._broken: OmnimatteError | None = None
 
-    async def abort(self, error: OmnimatteError) -> None:
-        """The stage servers are gone for good: running jobs end with `error`, and no other begins."""
-        self._broken = error
-        running = list(self._running)
+    @property
+    def broken(self) -> bool:
+        """Whether no job can run here any more."""
+        return self._broken is not None
+
+    def cancel(self, job: str) -> None:
+        """Stop the job if it runs here; its row says why."""
+        if job in self._active:
+            self._active[job].cancel()
+
+    async def give_up(self) -> None:
+        """Stop everything that runs here and give it back to the queue."""
+        running = list(self._active.values())
         for task in running:
             task.cancel()
         if running:
             await asyncio.wait(running)
 
-    async def run(self, job: str) -> None:
-        """Run the job to its end.
+    async def abort(self, error: OmnimatteError) -> None:
+        """The stage servers are gone for good: running jobs end with `error`, and no other begins."""
+        self._broken = error
+        await self.give_up()
 
-        Raises:
-            asyncio.CancelledError: the job was cancelled, and its row says so; or this process is being stopped, and
-                the row says RUNNING, for whoever takes the job up.
-        """
-        if self._broken is not None:
-            # Nothing is recorded of this job yet: it waits for the next process.
-            await asyncio.get_running_loop().create_future()
+    async def run(self, job: str, attempt: int) -> None:
+        """Run the attempt until the job has ended, or is the queue's again."""
         try:
-            record = await asyncio.to_thread(self._database.get, job)
+            record = await patiently(self._database.get, job)
         except NotFound:
             return
-        if not await self.advance(job, JobState.RUNNING, JobState.QUEUED, JobState.RUNNING):
-            await self.advance(job, JobState.CANCELLED, JobState.CANCELLING)
+        if (record.executor, record.attempt) != (self._replica, attempt) or record.state.final or job in self._active:
             return
-        work = asyncio.create_task(self._work(record))
-        self._running.add(work)
+        self._metrics.job_moved(job, JobState.RUNNING.value, final=False)
+        work = asyncio.create_task(self._work(record), name=job)
+        self._active[job] = work
         try:
-            await work
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            work.cancel()
+            await asyncio.wait([work])
+            raise
         finally:
-            self._running.discard(work)
-
-    async def advance(self, job: str, to: JobState, *among: JobState, error: str = "", result: str = "") -> bool:
-        """`Database.advance`, and whoever wants to know is told."""
-        moved = await asyncio.to_thread(self._database.advance, job, to, among=among, error=error, result=result)
-        if moved:
-            self._bell.ring(job)
-            self._metrics.job_moved(job, to.value, final=to.final)
-            _log.info("job %s is %s", job, to.value)
-        return moved
+            del self._active[job]
 
     async def _work(self, job: Job) -> None:
         try:
-            results = await self._execute(job)
+            if job.state is JobState.CANCELLING or self._broken is not None:
+                raise asyncio.CancelledError
+            async with asyncio.timeout(job.deadline - time.time() if job.deadline else None):
+                address, failures = await self._layers(job)
+            await self._succeed(job, address, failures)
         except asyncio.CancelledError:
-            if self._broken is None:
-                await self.advance(job.id, JobState.CANCELLED, JobState.CANCELLING)
-                raise
-            await self._end(job, self._broken)
+            await self._stopped(job)
+        except TimeoutError:
+            await self._fail(job, too_late("ran"))
         except Exception as error:
             if not isinstance(error, OmnimatteError):
                 _log.exception("job %s", job.id)
-            await self._end(job, from_exception(error, doing=f"job {job.id}"))
-        else:
-            # The plan's last node makes the deliverables.
-            address = list(results.values())[-1].address
-            if not await self.advance(job.id, JobState.SUCCEEDED, JobState.RUNNING, result=address):
-                await self.advance(job.id, JobState.CANCELLED, JobState.CANCELLING)
+            await self._fail(job, from_exception(error, doing=f"job {job.id}"))
 
-    async def _execute(self, job: Job) -> Mapping[str, Result]:
-        async with Writer(self._database, self._bell, job.id) as write:
+    async def _layers(self, job: Job) -> tuple[str, list[Failure]]:
+        """The address of the deliverables, and what is missing in them."""
+        spec, failures = job.spec, list[Failure]()
+        while True:
+            try:
+                return await self._execute(job, spec), failures
+            except PartlyFailed as partly:
+                spec, lost = without(spec, partly.failures)
+                failures += lost
+
+    async def _execute(self, job: Job, spec: JobSpec) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        nodes = plan(spec)
+        deliverables = nodes[-1].id
+        async with Writer(self._database, self._bell, job.id, attempt=job.attempt, on_lost=task.cancel) as write:
             observe = self._metrics.observer()
 
             def on_event(event: NodeEvent) -> None:
                 write(event)
                 observe(event)
 
-            nodes = plan(job.spec)
-            deliverables = nodes[-1].id
-
             async def keep(node: Node, result: Result) -> bool:
                 role = Role.DELIVERABLE if node.id == deliverables else Role.INTERMEDIATE
                 return await self._keeper.keep(job.id, result.address, role=role)
 
-            return await execute(nodes, self._runner, self._slots, on_event=on_event, keep=keep)
+            results = await execute(
+                nodes,
+                self._runner,
+                self._slots,
+                on_event=on_event,
+                keep=keep,
+                spared=(lambda node, error: concerns(spec, node, error)) if job.spec.allow_partial else None,
+            )
+        return results[deliverables].address
 
-    async def _end(self, job: Job, error: OmnimatteError) -> None:
-        if isinstance(error, Cancelled) and await self.advance(job.id, JobState.CANCELLED, JobState.CANCELLING):
+    async def _succeed(self, job: Job, address: str, failures: Sequence[Failure]) -> None:
+        among = (JobState.RUNNING, JobState.CANCELLING)
+        # Somebody who asked to stop it too late has it all the same.
+        await self._advance(job, JobState.SUCCEEDED, *among, result=address, failures=failures)
+
+    async def _stopped(self, job: Job) -> None:
+        """It was cancelled: by its owner, because the stage servers are gone, or because we stop."""
+        if await self._advance(job, JobState.CANCELLED, JobState.CANCELLING):
             return
-        await self.advance(job.id, JobState.FAILED, JobState.RUNNING, JobState.CANCELLING, error=encode(error))
+        if self._broken is not None:
+            await self._fail(job, self._broken)
+        elif await patiently(self._queue.hand_back, Claim(job.id, job.attempt)):
+            self._bell.ring(job.id)
+            _log.info("job %s waits again", job.id)
+
+    async def _fail(self, job: Job, error: OmnimatteError) -> None:
+        if isinstance(error, Cancelled) and await self._advance(job, JobState.CANCELLED, JobState.CANCELLING):
+            return
+        await self._advance(job, JobState.FAILED, JobState.RUNNING, JobState.CANCELLING, error=encode(error))
+
+    async def _advance(
+        self,
+        job: Job,
+        to: JobState,
+        *among: JobState,
+        error: str = "",
+        result: str = "",
+        failures: Sequence[Failure] = (),
+    ) -> bool:
+        """`Database.advance`, and whoever wants to know is told."""
+        moved = await patiently(
+            self._database.advance,
+            job.id,
+            to,
+            among=among,
+            attempt=job.attempt,
+            error=error,
+            result=result,
+            failures=failures,
+        )
+        if moved:
+            self._bell.ring(job.id)
+            self._metrics.job_moved(job.id, to.value, final=to.final)
+            _log.info("job %s is %s", job.id, to.value)
+        return moved

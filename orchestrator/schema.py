@@ -7,6 +7,7 @@ Must not know: what the rows mean to anybody. Blocking: call it from a thread.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from services.errors import BadOption, Conflict, Unavailable
 
 SCHEMA = 2
-"""Number of the tables below. 1 had no tenants, no number, and job requests that were unique over all."""
+"""Number of the tables below. 1 had no tenants, no replicas, no number, and request ids that were unique over all."""
 
 METADATA = sa.MetaData()
 
@@ -36,8 +37,39 @@ JOBS = sa.Table(
     sa.Column("error", sa.Text, nullable=False),
     sa.Column("result", sa.String(64), nullable=False, index=True),
     sa.Column("sequence", sa.BigInteger, nullable=False),
+    # How it queues (orchestrator/timing.py), and what it costs the tenant's share.
+    sa.Column("line", sa.String(16), nullable=False, server_default="interactive"),
+    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("deadline", sa.Float, nullable=True),
+    sa.Column("cost", sa.Float, nullable=False, server_default="1"),
+    # Who runs it, and for the how manieth time somebody has begun to: the fence that an outdated runner meets.
+    sa.Column("executor", sa.String(63), nullable=False, server_default=""),
+    sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("failures", sa.Text, nullable=False, server_default="[]"),
     sa.UniqueConstraint("tenant", "request_id", name="jobs_request"),
     sa.Index("ix_jobs_tenant", "tenant", "id"),
+    sa.Index("ix_jobs_queue", "state", "tenant", "line", "priority", "id"),
+    sa.Index("ix_jobs_deadline", "state", "deadline"),
+    sa.Index("ix_jobs_executor", "executor", "state"),
+)
+
+# How far each tenant's share of the queue is used up; the row "" is the queue's own clock. See scheduling/policy.py.
+SHARES = sa.Table(
+    "queue_shares",
+    METADATA,
+    sa.Column("tenant", sa.String(63), primary_key=True),
+    sa.Column("served", sa.Float, nullable=False),
+)
+
+# Who runs jobs. Silence is measured by the database's clock.
+REPLICAS = sa.Table(
+    "replicas",
+    METADATA,
+    sa.Column("id", sa.String(63), primary_key=True),
+    sa.Column("incarnation", sa.String(32), nullable=False),
+    sa.Column("places", sa.Integer, nullable=False),
+    sa.Column("started", sa.Float, nullable=False),
+    sa.Column("seen", sa.Float, nullable=False),
 )
 
 EVENTS = sa.Table(
@@ -99,7 +131,8 @@ OWNER = sa.Table(
     sa.Column("collected", sa.Float, nullable=False),
 )
 
-_LOCK = 0x6F6D6E69
+# Keys of PostgreSQL's advisory locks: who changes tables, who takes jobs from the queue, who looks for silent replicas.
+_LOCK, QUEUE_LOCK, SWEEP_LOCK = 0x6F6D6E69, 0x6F6D6E6A, 0x6F6D6E6B
 
 
 def opened(url: str) -> sa.Engine:
@@ -110,7 +143,7 @@ def opened(url: str) -> sa.Engine:
         Unavailable: it cannot be reached. BadOption: `url` is none.
     """
     try:
-        engine = sa.create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
+        engine = sa.create_engine(url, **_engine_options(url))
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
         # Not its own words: it may hold a password.
         raise BadOption(
@@ -132,6 +165,20 @@ def opened(url: str) -> sa.Engine:
         engine.dispose()
         raise
     return engine
+
+
+def _engine_options(url: str) -> dict[str, Any]:
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": 30}}
+    # A connection that a restart of the server has cut is noticed before it is used.
+    return {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 20, "connect_args": {"connect_timeout": 10}}
+
+
+def now(connection: sa.Connection) -> float:
+    """Seconds since the epoch by one clock for all replicas: the database server's, or this machine's with SQLite."""
+    if connection.dialect.name == "sqlite":
+        return time.time()
+    return float(connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
 
 
 def _lock(connection: sa.Connection) -> None:

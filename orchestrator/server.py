@@ -1,6 +1,7 @@
 """Puts the orchestrator together: what talks to what is visible here and nowhere else.
 
-    API servicer -> Jobs -> Database, Store, Workflows -> JobRunner -> execute -> Runner (Triton, in-process, ...)
+    API servicer -> Jobs -> Database, Store, Scheduler
+    Scheduler -> Workflows -> JobRunner -> execute -> Runner (Triton, in-process, ...)
 
 Must not know: where settings come from, and how stage servers are started.
 """
@@ -12,6 +13,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -36,6 +38,10 @@ from orchestrator.metrics import Metrics, exported
 from orchestrator.references import References
 from orchestrator.run import JobRunner
 from orchestrator.runners.base import Runner
+from orchestrator.scheduling.identity import identity
+from orchestrator.scheduling.queue import Queue
+from orchestrator.scheduling.replicas import Replicas
+from orchestrator.scheduling.scheduler import Scheduler
 from orchestrator.settings import Settings
 from orchestrator.workflow import Workflows, WorkflowSettings
 from services.artifacts import Store
@@ -90,11 +96,12 @@ async def serving(
         limits: how many runs of each stage may be under way at once; one for a stage that is not in it.
     Raises:
         Unavailable: a port is in use, or the database cannot be opened.
-        BadOption: strangers could call, or a certificate, key or log file cannot be used.
-        Conflict: the database is of another version.
+        BadOption: strangers could call, a certificate, key or log file cannot be used, or replicas would not work.
+        Conflict: the database is of another version, or another orchestrator has this one's name.
     """
     access = settings.access
     access.require_safe(settings.host)
+    settings.require_identity()
     credentials = server_credentials(access.tls) if access.tls is not None else None
     tokens = Tokens(access.jwt) if access.jwt is not None else None
     async with contextlib.AsyncExitStack() as stack:
@@ -112,21 +119,36 @@ async def serving(
         )
 
         slots = Slots(total=settings.running_stages, limits=limits)
-        job_runner = JobRunner(database=database, bell=bell, runner=runner, slots=slots, metrics=metrics, keeper=keeper)
-        workflows = Workflows(
-            WorkflowSettings(
-                database_url=settings.database_url,
-                executor_id=settings.executor_id,
-                running_jobs=settings.running_jobs,
-            ),
-            job_runner.run,
+        queue = Queue(database.engine, settings.policies)
+        stack.enter_context(identity(database.engine, settings.executor_id))
+        job_runner = JobRunner(
+            replica=settings.executor_id,
+            database=database,
+            queue=queue,
+            bell=bell,
+            runner=runner,
+            slots=slots,
+            metrics=metrics,
+            keeper=keeper,
+        )
+        engine = WorkflowSettings(database_url=settings.database_url, executor_id=settings.executor_id)
+        scheduler = Scheduler(
+            replica=settings.executor_id,
+            places=settings.running_jobs,
+            queue=queue,
+            replicas=Replicas(database.engine, silent_after=settings.pace.silent),
+            attempts=partial(Workflows, engine),
+            runner=job_runner,
+            pace=settings.pace,
         )
         jobs = Jobs(
             database=database,
             bell=bell,
             store=store,
             keeper=keeper,
-            queue=workflows,
+            queue=queue,
+            policies=settings.policies,
+            dispatch=scheduler,
             metrics=metrics,
             max_upload_bytes=settings.max_upload_bytes,
             profile=settings.profile,
@@ -139,9 +161,8 @@ async def serving(
         grpc_server, health_servicer = await _grpc_server(jobs, Gate(authenticator, audit))
         port = _listen(grpc_server, settings, credentials)
         metrics_port = stack.enter_context(exported(metrics, host=settings.metrics_host, port=settings.metrics_port))
-        await workflows.start()
-        stack.push_async_callback(workflows.stop)
-        await jobs.settle()
+        stack.push_async_callback(scheduler.stop)
+        await scheduler.start()
         collector = Collector(
             store=store,
             database=database,

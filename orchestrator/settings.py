@@ -6,13 +6,21 @@ Must not know: where the values come from; the command line and a chart's enviro
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.access.settings import Access
 from orchestrator.hygiene import Hygiene
+from orchestrator.scheduling.pace import Pace
+from orchestrator.scheduling.policy import Policies
 from services.errors import BadOption
 from services.profiles import COMPACT
+
+EMBEDDED = "embedded"
+"""Name of an orchestrator that is alone."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -41,9 +49,18 @@ class Settings:
     metrics_port: int = 8010
     """TCP port of the Prometheus exporter; 0 lets the system choose."""
 
-    executor_id: str = "embedded"
+    executor_id: str = EMBEDDED
     """This replica's name: after a crash, the next process of this name takes up its jobs. No two live replicas may
-    share it; a pod uses its own name."""
+    share it; a pod uses its own name. On PostgreSQL it must be given."""
+
+    replicas: int = 1
+    """How many orchestrators share the database. More than one need PostgreSQL."""
+
+    pace: Pace = field(default_factory=Pace)
+    """How often the queue is looked at, and when a silent replica is taken for dead."""
+
+    policies: Policies = field(default_factory=Policies)
+    """What each tenant may have: its weight, and how many jobs may run and wait."""
 
     running_jobs: int = 1
     """Jobs that run at once; more of them wait in the queue. One uses a small machine fully."""
@@ -62,6 +79,22 @@ class Settings:
 
     hygiene: Hygiene = field(default_factory=Hygiene)
     """What stays in the store, for how long, and its quota (orchestrator/hygiene.py)."""
+
+    def require_identity(self) -> None:
+        """Raises BadOption if jobs could be lost between replicas with these settings."""
+        sqlite = self.database_url.startswith("sqlite")
+        if sqlite and self.replicas != 1:
+            raise BadOption(
+                f"{self.replicas} replicas cannot share a SQLite database; give them PostgreSQL (--database), or run "
+                "one."
+            )
+        if not sqlite and self.executor_id == EMBEDDED:
+            raise BadOption(
+                "an orchestrator on PostgreSQL needs a name of its own, so that its jobs are found again after a "
+                "crash; give it with --executor-id, in a cluster the pod's name."
+            )
+        if not _NAME.fullmatch(self.executor_id):
+            raise BadOption(f"the name {self.executor_id!r} cannot be used; take up to 63 letters, digits, - and '.'.")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@
     |-- Conflict            the job is not in a state that allows it FAILED_PRECONDITION exit 3
     |-- Cancelled           somebody asked for it                    CANCELLED           exit 130
     |-- OutOfSpace          the store or the disk is full            RESOURCE_EXHAUSTED  exit 4
+    |-- Busy                too much is waiting or under way         RESOURCE_EXHAUSTED  exit 4
+    |-- DeadlineExceeded    the job's time is over                   DEADLINE_EXCEEDED   exit 5
     |-- Unavailable         a service is down, a port is in use      UNAVAILABLE         exit 5
     `-- Internal            a fault of ours                          INTERNAL            exit 70
 
@@ -37,6 +39,7 @@ class OmnimatteError(Exception):
         exit_code: exit status of a command that ends with the error.
         retryable: whether the same request may succeed when it is simply sent again.
         field: path of the offending field in the request ("objects[1].mask"), or "".
+        retry_after: seconds after which it makes sense to try again; 0 where nobody knows.
     """
 
     reason: ClassVar[str] = "INTERNAL"
@@ -44,9 +47,10 @@ class OmnimatteError(Exception):
     exit_code: ClassVar[int] = 70
     retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, field: str = "") -> None:
+    def __init__(self, message: str, *, field: str = "", retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.field = field
+        self.retry_after = retry_after
 
     @property
     def message(self) -> str:
@@ -99,6 +103,14 @@ class Cancelled(OmnimatteError):
 
 class OutOfSpace(OmnimatteError):
     reason, status, exit_code = "OUT_OF_SPACE", "RESOURCE_EXHAUSTED", 4
+
+
+class Busy(OmnimatteError):
+    reason, status, exit_code, retryable = "BUSY", "RESOURCE_EXHAUSTED", 4, True
+
+
+class DeadlineExceeded(OmnimatteError):
+    reason, status, exit_code = "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", 5
 
 
 class Unavailable(OmnimatteError):

@@ -51,6 +51,8 @@ def job_to_message(job: Job, *, result: Artifact | None = None) -> pb.Job:
         message.error.CopyFrom(_error(job.error))
     if result is not None:
         message.result.CopyFrom(_result(result))
+        for failure in job.failures:
+            message.result.failures.add(label=failure.label, error=to_status(failure.error))
     return message
 
 

@@ -21,6 +21,7 @@ from orchestrator.api.specs import spec_to_dict
 from orchestrator.api.status import abort
 from orchestrator.db import Job
 from orchestrator.jobs import Jobs
+from orchestrator.patience import away, unavailable
 from services.errors import BadInput, Cancelled, OmnimatteError, from_exception
 
 _log = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ def _streaming(method: Streaming[A, B]) -> Streaming[A, B]:
 async def _abort(context: Context, error: Exception, call: str) -> None:
     if isinstance(error, grpc.aio.AbortError):
         raise error
+    if away(error):
+        await abort(context, unavailable())
     if not isinstance(error, OmnimatteError):
         _log.exception("%s failed", call)
     await abort(context, from_exception(error, doing=call))
@@ -101,7 +104,12 @@ class Servicer(omnimatte_pb2_grpc.OmnimatteServicer):
 
     @_answering
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.Job:
-        return await self._message(await self._jobs.get(job_id(request.name), tenant=current().tenant))
+        job = await self._jobs.get(job_id(request.name), tenant=current().tenant)
+        message = await self._message(job)
+        reason = await self._jobs.waiting(job)
+        if reason is not None:
+            message.waiting.CopyFrom(pb.Waiting(reason=reason.name, message=reason.message, ahead=reason.ahead))
+        return message
 
     @_answering
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:

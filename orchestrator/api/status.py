@@ -1,8 +1,8 @@
 """The errors of services/errors.py as gRPC statuses, and back.
 
 An error travels as a google.rpc.Status: its code, its sentence, a google.rpc.ErrorInfo with its reason, and a
-google.rpc.BadRequest when one field is to blame. So a client in any language can read it, and ours raises the same
-class.
+google.rpc.BadRequest when one field is to blame, a google.rpc.RetryInfo when there is a time to come back. So a client
+in any language can read it, and ours raises the same class.
 Must not know: which call failed.
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import any_pb2
+from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -38,19 +39,29 @@ def to_status(error: OmnimatteError) -> status_pb2.Status:
     if error.field:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
         details.append(_packed(error_details_pb2.BadRequest(field_violations=[violation])))
+    if error.retry_after:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(round(error.retry_after * 1e9))
+        details.append(_packed(retry))
     return status_pb2.Status(code=code_pb2.Code.Value(error.status), message=error.message, details=details)
 
 
 def from_status(status: status_pb2.Status) -> OmnimatteError:
     """The error that `to_status` was given; for a status without our details, the class that its code means."""
-    cls, field = _by_code(status.code), ""
+    cls, field, retry_after = _by_code(status.code), "", 0.0
     for detail in status.details:
-        info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        info, request, retry = (
+            error_details_pb2.ErrorInfo(),
+            error_details_pb2.BadRequest(),
+            error_details_pb2.RetryInfo(),
+        )
         if detail.Unpack(info) and info.domain == DOMAIN:
             cls = tree().get(info.reason, cls)
         elif detail.Unpack(request) and request.field_violations:
             field = request.field_violations[0].field
-    return cls(status.message, field=field)
+        elif detail.Unpack(retry):
+            retry_after = retry.retry_delay.ToNanoseconds() / 1e9
+    return cls(status.message, field=field, retry_after=retry_after)
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: OmnimatteError) -> None:
@@ -85,7 +96,7 @@ def _by_code(code: int) -> type[OmnimatteError]:
     }.get(code_pb2.Code.ValueType(code), Internal)
 
 
-def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> any_pb2.Any:
+def _packed(message: Message) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(message)
     return packed
