@@ -209,7 +209,7 @@ def _set_shares(connection: sa.Connection, shares: Shares, tenant: str) -> None:
             connection.execute(SHARES.insert().values(tenant=name, served=served))
 
 
-def _head(connection: sa.Connection, line: Waiting) -> sa.Row[Any] | None:
+def _head(connection: sa.Connection, line: Waiting) -> Any:
     query = sa.select(JOBS.c.id, JOBS.c.attempt, JOBS.c.cost)
     query = query.where(_QUEUED, JOBS.c.tenant == line.tenant, JOBS.c.line == line.line.value)
     return connection.execute(query.order_by(JOBS.c.priority.desc(), JOBS.c.id).limit(1)).one_or_none()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 import sys
 import time
 from collections import Counter
@@ -139,15 +138,10 @@ def test_whatever_the_order_a_claimed_artifact_stays(
     assert seen == ({Kept.HELD} if dies == 0 else set(Kept))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database as replicas share it. PostgreSQL where $OMNIMATTE_TEST_POSTGRES names an empty one."""
-    url = f"sqlite:///{tmp_path / 'shared.sqlite'}"
-    if request.param == "postgresql":
-        url = os.environ.get("OMNIMATTE_TEST_POSTGRES", "")
-        if not url:
-            pytest.skip("no PostgreSQL: $OMNIMATTE_TEST_POSTGRES is not set")
-    opened = Database(url)
+@pytest.fixture
+def shared(database_url: str) -> Iterator[Database]:
+    """A database as replicas share it."""
+    opened = Database(database_url)
     yield opened
     opened.close()
 
