@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -22,16 +21,16 @@ def spec(seed: int = 0) -> JobSpec:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
     yield opened
     opened.close()
 
 
-def test_a_job_is_read_as_it_was_written(database: Database, tmp_path: Path) -> None:
+def test_a_job_is_read_as_it_was_written(database: Database, database_url: str) -> None:
     job, created = database.create(spec(3), tenant="local")
     assert created
-    other = Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    other = Database(database_url)
     assert other.get(job.id) == job and job.spec == spec(3)
     other.close()
 
@@ -90,11 +89,20 @@ def test_events_for_a_job_that_is_gone_are_dropped(database: Database) -> None:
 
 async def test_a_writer_keeps_the_newest_report_and_every_change_of_state(database: Database) -> None:
     job = database.create(spec(), tenant="local")[0].id
-    async with Writer(database, Bell(), job) as write:
+    lost: list[bool] = []
+    async with Writer(database, Bell(), job, attempt=0, on_lost=lambda: lost.append(True)) as write:
         write(NodeEvent("a", "casper", NodeState.RUNNING))
         for i in range(1, 100):
             write(NodeEvent("a", "casper", NodeState.RUNNING, i, 100))
             write(NodeEvent("b", "ssr", NodeState.RUNNING, i, 100))
         write(NodeEvent("a", "casper", NodeState.DONE, 100, 100))
     told = [(e.body["node"]["node"], e.body["node"]["done"]) for e in database.events(job, tenant="local", after=1)]
-    assert told == [("a", 0), ("b", 99), ("a", 100)]
+    assert told == [("a", 0), ("b", 99), ("a", 100)] and not lost
+
+
+async def test_a_writer_whose_job_another_attempt_has_taken_writes_nothing_and_says_so(database: Database) -> None:
+    job = database.create(spec(), tenant="local")[0].id
+    lost: list[bool] = []
+    async with Writer(database, Bell(), job, attempt=7, on_lost=lambda: lost.append(True)) as write:
+        write(NodeEvent("a", "casper", NodeState.DONE))
+    assert lost and len(database.events(job, tenant="local", after=0)) == 1
