@@ -15,6 +15,7 @@ from orchestrator.options import FORMATS, IMAGE_CONTEXTS, SCHEDULES, TIERS
 from orchestrator.wishes import ObjectWish, box_wish, mask_wish, point_wish
 from services.errors import BadOption
 from services.profiles import MODELS, PROFILES
+from services.registry import STAGES
 
 DEFAULT_SERVER = "127.0.0.1:8000"
 
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     _add_decompose(commands.add_parser("decompose", help="take one video apart", allow_abbrev=False))
     _add_up(commands.add_parser("up", help="run the whole stack on this machine, in the foreground"))
+    _add_serve(commands.add_parser("serve", help="run an orchestrator over a model server that runs elsewhere"))
     _add_jobs(commands.add_parser("jobs", help="look after the jobs of a running server"))
     _add_keys(commands.add_parser("keys", help="make, list and revoke API keys"))
     _add_weights(commands.add_parser("weights", help="list, get and check published weights"))
@@ -81,8 +83,19 @@ def _add_decompose(command: argparse.ArgumentParser) -> None:
     command.add_argument("--schedule", choices=SCHEDULES, default=SCHEDULES[0], help="how thoroughly to optimise")
     _add_models(command)
     command.add_argument("--server", metavar="HOST:PORT", default="", help="use this server instead of an own stack")
+    _add_scheduling(command)
     _add_credentials(command)
     _add_home(command)
+
+
+def _add_scheduling(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("queue", "for --server")
+    group.add_argument("--batch", action="store_true", help="let every job that somebody waits for go first")
+    group.add_argument("--priority", type=int, default=0, help="0 (default) to 9: higher first among your own jobs")
+    group.add_argument("--timeout", type=float, default=0.0, metavar="SECONDS", help="fail if not done by then")
+    group.add_argument(
+        "--allow-partial", action="store_true", help="succeed without the layers of objects that fail for good"
+    )
 
 
 def _add_models(command: argparse.ArgumentParser) -> None:
@@ -127,6 +140,49 @@ def _add_up(command: argparse.ArgumentParser) -> None:
     )
     _add_home(command)
     _add_access(command)
+
+
+def _add_serve(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command="serve")
+    for flag, variable, form, text in (
+        ("--store", "OMNIMATTE_STORE", "URL", "artifact store, a folder or s3://bucket/prefix; the models' own"),
+        ("--database", "OMNIMATTE_DATABASE_URL", "URL", "postgresql+psycopg://... or sqlite:///file"),
+        ("--triton", "OMNIMATTE_TRITON", "HOST:PORT", "gRPC endpoint of the model server"),
+        ("--executor-id", "OMNIMATTE_EXECUTOR_ID", "NAME", "this replica's own name, in a cluster its pod's"),
+        ("--tenants", "OMNIMATTE_TENANTS", "FILE", "what each tenant may have (docs/operations.md)"),
+    ):
+        command.add_argument(flag, metavar=form, default="", help=f"{text} (default: ${variable})")
+    command.add_argument("--replicas", type=_count, default=1, help="orchestrators that share the database")
+    command.add_argument("--jobs", type=_count, default=4, help="jobs that run here at once (default: 4)")
+    command.add_argument("--stages", type=_count, default=16, help="stage runs at once, over all jobs (default: 16)")
+    command.add_argument(
+        "--stage-limit",
+        metavar="STAGE=N",
+        action="append",
+        default=[],
+        type=_stage_limit,
+        dest="stage_limits",
+        help="runs of a stage at once (default: the instances of one model server); repeatable",
+    )
+    command.add_argument("--port", type=_port, default=8000, help="of the gRPC API (default: 8000; 0: a free one)")
+    command.add_argument("--metrics-port", type=_port, default=8010, help="of Prometheus (default: 8010; 0: free)")
+    command.add_argument(
+        "--profile", choices=PROFILES, default="", help="models of jobs that choose none (default: $OMNIMATTE_PROFILE)"
+    )
+    _add_access(command)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; give a whole number from 1 on")
+    return int(text)
+
+
+def _stage_limit(text: str) -> tuple[str, int]:
+    stage, _, count = text.partition("=")
+    if stage not in STAGES:
+        raise argparse.ArgumentTypeError(f"{text!r}: write STAGE=N; the stages are {', '.join(STAGES)}")
+    return stage, _count(count)
 
 
 def _add_access(command: argparse.ArgumentParser) -> None:
@@ -189,7 +245,7 @@ def _add_keys(command: argparse.ArgumentParser) -> None:
     for name, action in (("create", creating), ("list", listing), ("revoke", revoking)):
         action.set_defaults(command="keys", action=name)
         action.add_argument(
-            "--database", metavar="URL", help="the server's (default: $OMNIMATTE_DATABASE, or the one in --home)"
+            "--database", metavar="URL", help="the server's (default: $OMNIMATTE_DATABASE_URL, or the one in --home)"
         )
         _add_home(action)
 

@@ -15,6 +15,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.access.settings import Access, JwtSettings, TlsSettings
@@ -93,6 +94,12 @@ def _decompose(parsed: argparse.Namespace) -> int:
         credentials=_credentials(parsed),
         home=_home(parsed),
         force=parsed.force,
+        scheduling={
+            "class": "batch" if parsed.batch else "interactive",
+            "priority": parsed.priority,
+            "timeout": parsed.timeout,
+        },
+        allow_partial=parsed.allow_partial,
     )
     out = decompose(wish)
     print(out / "index.html")
@@ -113,6 +120,42 @@ def _up(parsed: argparse.Namespace) -> int:
         metrics_host=parsed.metrics_host,
         access=_access(parsed),
     )
+
+
+def _serve(parsed: argparse.Namespace) -> int:
+    from orchestrator.hygiene import Hygiene
+    from orchestrator.scheduling.policies_file import read_policies
+    from orchestrator.scheduling.policy import Policies
+    from orchestrator.serve import serve
+    from orchestrator.settings import EMBEDDED, Settings
+    from services.profiles import configured
+
+    tenants = parsed.tenants or os.environ.get("OMNIMATTE_TENANTS", "")
+    settings = Settings(
+        store=_required(parsed.store, "OMNIMATTE_STORE", "--store"),
+        database_url=_required(parsed.database, "OMNIMATTE_DATABASE_URL", "--database"),
+        host=parsed.host,
+        port=parsed.port,
+        access=_access(parsed),
+        metrics_host=parsed.metrics_host,
+        metrics_port=parsed.metrics_port,
+        executor_id=parsed.executor_id or os.environ.get("OMNIMATTE_EXECUTOR_ID", "") or EMBEDDED,
+        replicas=parsed.replicas,
+        policies=read_policies(Path(tenants)) if tenants else Policies(),
+        running_jobs=parsed.jobs,
+        running_stages=parsed.stages,
+        profile=parsed.profile or configured().name,
+        hygiene=Hygiene.configured(),
+    )
+    triton = _required(parsed.triton, "OMNIMATTE_TRITON", "--triton")
+    return serve(settings, triton=triton, limits=dict(parsed.stage_limits))
+
+
+def _required(given: str, variable: str, flag: str) -> str:
+    value = given or os.environ.get(variable, "")
+    if not value:
+        raise BadOption(f"{flag} is missing; give it, or set {variable}.")
+    return value
 
 
 def _access(parsed: argparse.Namespace) -> Access:
@@ -157,7 +200,7 @@ def _keys(parsed: argparse.Namespace) -> int:
     from orchestrator.access import keys_cli
 
     home = _home(parsed)
-    url = parsed.database or os.environ.get("OMNIMATTE_DATABASE")
+    url = parsed.database or os.environ.get("OMNIMATTE_DATABASE_URL")
     if not url:
         home.create()
     return keys_cli.run(parsed, database_url=url or home.database_url)
@@ -190,6 +233,7 @@ def _engines(parsed: argparse.Namespace) -> int:
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "decompose": _decompose,
     "up": _up,
+    "serve": _serve,
     "jobs": _jobs,
     "keys": _keys,
     "weights": _weights,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class Wish:
         credentials: what that server is shown.
         home: the folder of that stack.
         force: whether `out` may be replaced.
+        scheduling: as in orchestrator/timing.py.
+        allow_partial: whether objects may be left without a layer.
     """
 
     video: Path
@@ -51,6 +53,8 @@ class Wish:
     credentials: Credentials
     home: Home
     force: bool
+    scheduling: dict[str, Any] = field(default_factory=dict)
+    allow_partial: bool = False
 
 
 def decompose(wish: Wish) -> Path:
@@ -73,6 +77,8 @@ def decompose(wish: Wish) -> Path:
         with _replaced(wish) as out:
             client.download(final.name, out)
         shown.note(_summary(final))
+        for failure in final.result.failures:
+            shown.note(f"{failure.label} has no layer: {failure.error.message}")
     return wish.out
 
 
@@ -106,7 +112,14 @@ def _spec(wish: Wish, *, source: dict[str, str], send: Any) -> dict[str, Any]:
         place: dict[str, Any] = {"prompts": list(item.prompts)} if item.mask is None else {"mask": send(item.mask)}
         objects.append({"label": item.label, "layer": item.layer, **place})
     preserve = send(wish.preserve) if wish.preserve is not None else None
-    return {"source": source, "objects": objects, "preserve": preserve, "options": wish.options}
+    return {
+        "source": source,
+        "objects": objects,
+        "preserve": preserve,
+        "options": wish.options,
+        "scheduling": wish.scheduling,
+        "allow_partial": wish.allow_partial,
+    }
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from orchestrator.access.settings import endpoint
 from orchestrator.access.tokens import Tokens
 from orchestrator.access.transport import server_credentials
 from orchestrator.api import omnimatte_pb2, omnimatte_pb2_grpc
+from orchestrator.api.limits import Bounds, Limits
 from orchestrator.api.servicer import Servicer
 from orchestrator.collect import Collector
 from orchestrator.collecting import collecting
@@ -49,13 +50,6 @@ from services.errors import OmnimatteError, Unavailable
 
 SERVICE = omnimatte_pb2.DESCRIPTOR.services_by_name["Omnimatte"].full_name
 
-_OPTIONS = (
-    # Two servers on one port would share the calls at random.
-    ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", 4 << 20),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-)
 _GRACE_SECONDS = 1.0
 
 
@@ -158,7 +152,7 @@ async def serving(
 
         keys = Keys(database.engine) if access.api_keys else None
         authenticator = Known(keys=keys, tokens=tokens) if access.authenticates else everybody
-        grpc_server, health_servicer = await _grpc_server(jobs, Gate(authenticator, audit))
+        grpc_server, health_servicer = await _grpc_server(jobs, Gate(authenticator, audit), settings.limits)
         port = _listen(grpc_server, settings, credentials)
         metrics_port = stack.enter_context(exported(metrics, host=settings.metrics_host, port=settings.metrics_port))
         stack.push_async_callback(scheduler.stop)
@@ -185,8 +179,10 @@ async def serving(
         )
 
 
-async def _grpc_server(jobs: Jobs, gate: Gate) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
-    server = grpc.aio.server(interceptors=[gate], options=_OPTIONS)
+async def _grpc_server(jobs: Jobs, gate: Gate, limits: Limits) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    server = grpc.aio.server(
+        interceptors=[Bounds(limits), gate], options=limits.options(), maximum_concurrent_rpcs=limits.calls
+    )
     omnimatte_pb2_grpc.add_OmnimatteServicer_to_server(Servicer(jobs), server)  # type: ignore[no-untyped-call]
     health_servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)

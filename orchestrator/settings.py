@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.access.settings import Access
+from orchestrator.api.limits import Limits
 from orchestrator.hygiene import Hygiene
 from orchestrator.scheduling.pace import Pace
 from orchestrator.scheduling.policy import Policies
@@ -64,6 +65,9 @@ class Settings:
 
     running_jobs: int = 1
     """Jobs that run at once; more of them wait in the queue. One uses a small machine fully."""
+
+    limits: Limits = field(default_factory=Limits)
+    """How long a call may take, and how much of everything there may be at once."""
 
     running_stages: int = field(default_factory=lambda: max(1, os.cpu_count() or 1))
     """Stage runs under way at once, over all jobs. On one machine each takes about a core and up to a gigabyte."""

@@ -18,6 +18,7 @@ from orchestrator.access.audit import Audit
 from orchestrator.access.caller import LOCAL, Caller, calling
 from orchestrator.access.keys import PREFIX, Keys
 from orchestrator.access.tokens import Tokens
+from orchestrator.api.handlers import behaviour, rebuilt
 from orchestrator.api.status import abort
 from services.errors import OmnimatteError, Unauthenticated, Unavailable, from_exception
 
@@ -31,7 +32,18 @@ if TYPE_CHECKING:
 _OPEN_SERVICE = "grpc.health.v1.Health"
 """Probes have no credentials, and learn nothing but "serving"."""
 
-_READS = frozenset({"GetJob", "ListJobs", "WatchJob", "Download", "ServerReflectionInfo"})
+_READS = frozenset(
+    {
+        "EstimateJob",
+        "GetJob",
+        "GetUpload",
+        "ListJobs",
+        "PreviewMasks",
+        "WatchJob",
+        "Download",
+        "ServerReflectionInfo",
+    }
+)
 """Calls that change nothing, and are not audited when they are let in."""
 
 
@@ -86,7 +98,7 @@ class Gate(grpc.aio.ServerInterceptor):
         return self._guarded(handler, method)
 
     def _guarded(self, handler: Handler, method: str) -> Handler:
-        inner = _behaviour(handler)
+        inner = behaviour(handler)
 
         async def answer(request: Any, context: Context) -> Any:
             caller = await self._admitted(context, method)
@@ -105,17 +117,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 async for answered in inner(request, context):
                     yield answered
 
-        make: Callable[..., Handler] = {
-            (False, False): grpc.unary_unary_rpc_method_handler,
-            (False, True): grpc.unary_stream_rpc_method_handler,
-            (True, False): grpc.stream_unary_rpc_method_handler,
-            (True, True): grpc.stream_stream_rpc_method_handler,
-        }[(handler.request_streaming, handler.response_streaming)]
-        return make(
-            stream if handler.response_streaming else answer,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        return rebuilt(handler, answer=answer, stream=stream)
 
     async def _admitted(self, context: Context, method: str) -> Caller:
         try:
@@ -175,12 +177,6 @@ def _code_name(code: Any) -> str:
         if code is known or code == known.value[0]:
             return known.name
     return "UNKNOWN"
-
-
-def _behaviour(handler: Handler) -> Callable[[Any, Context], Any]:
-    # The types know the blocking server's handlers only.
-    kinds: tuple[Any, ...] = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
-    return next(kind for kind in kinds if kind is not None)
 
 
 def _bearer(context: Context) -> str | None:

@@ -121,7 +121,7 @@ def test_the_command_makes_lists_and_revokes(tmp_path: Path, capsys: pytest.Capt
 def test_the_command_takes_the_servers_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("OMNIMATTE_DATABASE", f"sqlite:///{tmp_path / 'other.sqlite'}")
+    monkeypatch.setenv("OMNIMATTE_DATABASE_URL", f"sqlite:///{tmp_path / 'other.sqlite'}")
     assert cli.main(["keys", "create", "--tenant", "studio"]) == 0
     assert (tmp_path / "other.sqlite").exists()
     assert cli.main(["keys", "list", "--database", "nosuch://user:hush@host/x"]) == 2

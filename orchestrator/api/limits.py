@@ -1,0 +1,120 @@
+"""How much a client may ask of the server at once, and for how long: bounds that no request can lift.
+
+A gRPC server interceptor. What a stream loses by its bound a client takes up again: WatchJob by its sequence number, an
+upload by its offset, Download file by file.
+Must not know: what the methods do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from orchestrator.api.handlers import behaviour, rebuilt
+from orchestrator.api.status import abort
+from services.errors import DeadlineExceeded, OmnimatteError, Unavailable
+
+Context = grpc.aio.ServicerContext[Any, Any]
+if TYPE_CHECKING:
+    Details = grpc.HandlerCallDetails
+    Handler = grpc.RpcMethodHandler[Any, Any]
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the server bears."""
+
+    message_bytes: int = 4 * _MIB
+    """Largest message that it takes. No message needs to be large: files travel in pieces."""
+
+    metadata_bytes: int = 16 << 10
+    """Most metadata of one call."""
+
+    call_seconds: float = 120.0
+    """Longest call with one answer, uploads apart."""
+
+    stream_seconds: float = 3600.0
+    """Longest stream; the client comes back and goes on."""
+
+    silence_seconds: float = 60.0
+    """Longest wait for the next message of an upload."""
+
+    calls: int = 2000
+    """Calls under way at once, of all clients. More are refused, to be sent again."""
+
+    def options(self) -> tuple[tuple[str, Any], ...]:
+        """gRPC's own options that hold some of them."""
+        return (
+            # Two servers on one port would share the calls at random.
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", self.message_bytes),
+            ("grpc.absolute_max_metadata_size", self.metadata_bytes),
+            ("grpc.max_concurrent_streams", 1000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        )
+
+
+class Bounds(grpc.aio.ServerInterceptor):
+    """Ends calls that take too long."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    async def intercept_service(
+        self, continuation: Callable[[Details], Awaitable[Handler | None]], handler_call_details: Details
+    ) -> Handler | None:
+        handler = await continuation(handler_call_details)
+        return handler if handler is None else self._bounded(handler)
+
+    def _bounded(self, handler: Handler) -> Handler:
+        inner = behaviour(handler)
+        one = not (handler.request_streaming or handler.response_streaming)
+        limit = self._limits.call_seconds if one else self._limits.stream_seconds
+
+        async def within(work: Awaitable[Any], context: Context) -> Any:
+            try:
+                async with asyncio.timeout(limit) as bound:
+                    return await work
+            except TimeoutError:
+                if not bound.expired():
+                    raise
+                await abort(context, _too_long(limit, stream=not one))
+
+        async def answer(request: Any, context: Context) -> Any:
+            return await within(inner(self._heard(request) if handler.request_streaming else request, context), context)
+
+        async def stream(request: Any, context: Context) -> None:
+            async def write() -> None:
+                async for answered in inner(self._heard(request) if handler.request_streaming else request, context):
+                    # Here and not in a generator: a client that reads nothing is bounded too.
+                    await context.write(answered)
+
+            await within(write(), context)
+
+        return rebuilt(handler, answer=answer, stream=stream)
+
+    async def _heard(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """The requests, as long as the next one comes in time."""
+        messages = aiter(requests)
+        while True:
+            try:
+                yield await asyncio.wait_for(anext(messages), self._limits.silence_seconds)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise Unavailable(
+                    f"nothing was sent for {self._limits.silence_seconds:g} s; go on where the upload was broken off."
+                ) from None
+
+
+def _too_long(limit: float, *, stream: bool) -> OmnimatteError:
+    if stream:
+        return Unavailable(f"the stream has lasted {limit:g} s, as long as it may; call again, and go on where it was.")
+    return DeadlineExceeded(f"the call took longer than {limit:g} s; send it again later.")
