@@ -11,7 +11,7 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -189,12 +189,14 @@ class Database:
             row = connection.execute(JOBS.select().where(*conditions)).one_or_none()
         return None if row is None else _job(row)
 
-    def page(self, *, tenant: str, size: int, before: str = "") -> list[Job]:
-        """At most `size` of the tenant's jobs, newest first, all older than the job `before`."""
+    def page(self, *, tenant: str, size: int, before: str = "", states: Collection[JobState] = ()) -> list[Job]:
+        """At most `size` of the tenant's jobs, newest first, all older than the job `before` and in one of `states`."""
         # Ids begin with their time of birth, so their order is the jobs'.
         query = JOBS.select().where(JOBS.c.tenant == tenant).order_by(JOBS.c.id.desc()).limit(size)
         if before:
             query = query.where(JOBS.c.id < before)
+        if states:
+            query = query.where(JOBS.c.state.in_([state.value for state in states]))
         with self._engine.connect() as connection:
             return [_job(row) for row in connection.execute(query)]
 

@@ -9,17 +9,19 @@ import asyncio
 import base64
 import binascii
 import math
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from orchestrator.db import Database, Event, Job, JobState
+from orchestrator.estimate.estimator import Estimate, Estimator
 from orchestrator.journal import Bell, follow
 from orchestrator.keep import Keeper
 from orchestrator.metrics import Metrics
+from orchestrator.preview import MaskPreview, Reader, preview
 from orchestrator.scheduling.policy import Policies, Reason, why
 from orchestrator.scheduling.queue import Queue
-from orchestrator.spec import File, from_dict, uploads
+from orchestrator.spec import File, JobSpec, settled, uploads
 from orchestrator.streams import pulled, pump
 from services.artifacts import Artifact, Store
 from services.errors import BadInput, BadOption, Busy, Conflict, NotFound, Unavailable
@@ -61,6 +63,8 @@ class Jobs:
         queue: Queue,
         policies: Policies,
         dispatch: Dispatch,
+        reader: Reader,
+        estimator: Estimator,
         metrics: Metrics,
         max_upload_bytes: int,
         profile: str,
@@ -72,6 +76,8 @@ class Jobs:
         self._queue = queue
         self._policies = policies
         self._dispatch = dispatch
+        self._reader = reader
+        self._estimator = estimator
         self._metrics = metrics
         self._max_upload_bytes = max_upload_bytes
         self._profile = profile
@@ -128,10 +134,7 @@ class Jobs:
         """
         if len(request_id) > _MAX_REQUEST_ID:
             raise BadInput(f"request_id is longer than {_MAX_REQUEST_ID} characters; shorten it.", field="request_id")
-        asked = from_dict(spec)
-        checked = replace(asked, options=asked.options.settled(self._profile))
-        for path, file in uploads(checked):
-            await self._require_upload(path, file, tenant=tenant)
+        checked = await self._checked(spec, tenant=tenant)
         await asyncio.to_thread(self._keeper.require_room)
         await self._require_turn(tenant)
         within = self._keeper.uploads(file.digest for _, file in uploads(checked))
@@ -143,6 +146,25 @@ class Jobs:
         if created:
             self._dispatch.ring()
         return job
+
+    async def _checked(self, spec: Mapping[str, Any], *, tenant: str) -> JobSpec:
+        """The spec, with a profile. Raises BadInput, and NotFound for an upload that is not the tenant's."""
+        checked = settled(spec, profile=self._profile)
+        for path, file in uploads(checked):
+            await self._require_upload(path, file, tenant=tenant)
+        return checked
+
+    async def estimate(self, spec: Mapping[str, Any], *, tenant: str) -> Estimate:
+        """What the job would take, if it were created now. Raises what `create` raises, and what reading it does."""
+        checked = await self._checked(spec, tenant=tenant)
+        clip = await self._reader.clip(checked)
+        estimate = await asyncio.to_thread(self._estimator.estimate, checked, clip)
+        ahead = await asyncio.to_thread(self._queue.ahead, tenant, checked.scheduling)
+        return replace(estimate, ahead=ahead)
+
+    async def preview(self, spec: Mapping[str, Any], *, frame: int, tenant: str) -> list[MaskPreview]:
+        """The masks that the prompts of the spec's objects give on one frame. Raises as `create`, and BadPrompt."""
+        return await preview(await self._checked(spec, tenant=tenant), frame, reader=self._reader)
 
     async def waiting(self, job: Job) -> Reason | None:
         """Why the job does not run yet; None for one that does not wait."""
@@ -184,14 +206,26 @@ class Jobs:
         """Raises NotFound, also for a job of another tenant; so does every method here that takes a job."""
         return await asyncio.to_thread(self._database.owned, job, tenant=tenant)
 
-    async def page(self, *, tenant: str, size: int = 0, token: str = "") -> tuple[list[Job], str]:
-        """A page of the tenant's jobs, newest first, and the token of the next one ("" if there is none)."""
+    async def page(
+        self, *, tenant: str, size: int = 0, token: str = "", states: Collection[JobState] = ()
+    ) -> tuple[list[Job], str]:
+        """A page of the tenant's jobs (those in `states`; none means all), newest first, and the token of the next one
+        ("" if there is none)."""
         if size < 0:
             raise BadOption(f"page_size is {size}; give 0 (for {_DEFAULT_PAGE}) or more.", field="page_size")
         size = min(size or _DEFAULT_PAGE, _MAX_PAGE)
-        jobs = await asyncio.to_thread(self._database.page, tenant=tenant, size=size + 1, before=_token_id(token))
+        before = _token_id(token)
+        jobs = await asyncio.to_thread(self._database.page, tenant=tenant, size=size + 1, before=before, states=states)
         more = len(jobs) > size
         return jobs[:size], _token(jobs[size - 1].id) if more else ""
+
+    async def progress(self, job: str, *, tenant: str) -> list[Event]:
+        """The newest event of each of the job's stage runs, in the order in which the runs were first heard of."""
+        newest: dict[str, Event] = {}
+        for event in await asyncio.to_thread(self._database.events, job, tenant=tenant, after=0):
+            if "node" in event.body:
+                newest[event.body["node"]["node"]] = event
+        return list(newest.values())
 
     async def watch(self, job: str, *, tenant: str, after: int = 0) -> AsyncIterator[tuple[Event, Job]]:
         """The job's events after sequence number `after` until it ends, each with the job as it was then."""

@@ -127,13 +127,16 @@ def _sources(spec: JobSpec) -> list[Node]:
     nodes += [_ingest_mask(f"mask/{item.label}", item.label, item.mask.digest) for item in spec.objects if item.mask]
     if spec.preserve is not None:
         nodes.append(_ingest_mask("preserve", "preserve", spec.preserve.digest))
-    prompted = _prompted(spec)
-    if prompted:
-        prompts = [_prompt(item.label, prompt) for item in prompted for prompt in item.prompts]
-        labels = [item.label for item in prompted]
-        params = {"prompts": prompts, "labels": labels, "model": spec.options.model("sam2")}
-        nodes.append(Node("sam2", "sam2", params, {"video": _VIDEO}))
+    if _prompted(spec):
+        nodes.append(Node("sam2", "sam2", prompt_params(spec), {"video": _VIDEO}))
     return nodes
+
+
+def prompt_params(spec: JobSpec) -> dict[str, Any]:
+    """How a segmentation stage is told about the objects that have prompts."""
+    prompted = _prompted(spec)
+    prompts = [_prompt(item.label, prompt) for item in prompted for prompt in item.prompts]
+    return {"prompts": prompts, "labels": [item.label for item in prompted], "model": spec.options.model("sam2")}
 
 
 def _ingest_mask(node: str, label: str, address: str) -> Node:

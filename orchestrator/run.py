@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 
 from orchestrator.db import Database, Failure, Job, JobState
+from orchestrator.estimate.estimator import Estimator
 from orchestrator.execute import NodeEvent, PartlyFailed, Slots, execute
 from orchestrator.journal import Bell, Writer
 from orchestrator.keep import Keeper
@@ -45,6 +46,7 @@ class JobRunner:
         slots: Slots,
         metrics: Metrics,
         keeper: Keeper,
+        estimator: Estimator,
     ) -> None:
         self._replica = replica
         self._database = database
@@ -54,6 +56,7 @@ class JobRunner:
         self._slots = slots
         self._metrics = metrics
         self._keeper = keeper
+        self._estimator = estimator
         self._active: dict[str, asyncio.Task[None]] = {}
         self._broken: OmnimatteError | None = None
 
@@ -131,6 +134,7 @@ class JobRunner:
         assert task is not None
         nodes = plan(spec)
         deliverables = nodes[-1].id
+        made: dict[str, str] = {}
         async with Writer(self._database, self._bell, job.id, attempt=job.attempt, on_lost=task.cancel) as write:
             observe = self._metrics.observer()
 
@@ -140,7 +144,11 @@ class JobRunner:
 
             async def keep(node: Node, result: Result) -> bool:
                 role = Role.DELIVERABLE if node.id == deliverables else Role.INTERMEDIATE
-                return await self._keeper.keep(job.id, result.address, role=role)
+                kept = await self._keeper.keep(job.id, result.address, role=role)
+                if kept:
+                    made[node.id] = result.address
+                    await patiently(self._estimator.record, spec, node, result.address, clip=made[nodes[0].id])
+                return kept
 
             results = await execute(
                 nodes,

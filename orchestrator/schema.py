@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from services.errors import BadOption, Conflict, Unavailable
 
@@ -131,6 +132,20 @@ OWNER = sa.Table(
     sa.Column("collected", sa.Float, nullable=False),
 )
 
+# What stage runs have taken; see orchestrator/estimate/ledger.py.
+STAGE_RUNS = sa.Table(
+    "stage_runs",
+    METADATA,
+    sa.Column("address", sa.String(64), primary_key=True),
+    sa.Column("request", sa.String(64), nullable=False, index=True),
+    sa.Column("kind", sa.String(160), nullable=False),
+    sa.Column("generation", sa.String(64), nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("units", sa.Float, nullable=False),
+    sa.Column("made", sa.Float, nullable=False),
+    sa.Index("ix_stage_runs_kind", "kind", "made"),
+)
+
 # Keys of PostgreSQL's advisory locks: who changes tables, who takes jobs from the queue, who looks for silent replicas.
 _LOCK, QUEUE_LOCK, SWEEP_LOCK = 0x6F6D6E69, 0x6F6D6E6A, 0x6F6D6E6B
 
@@ -172,6 +187,12 @@ def _engine_options(url: str) -> dict[str, Any]:
         return {"connect_args": {"timeout": 30}}
     # A connection that a restart of the server has cut is noticed before it is used.
     return {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 20, "connect_args": {"connect_timeout": 10}}
+
+
+def inserted_or_kept(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> sa.Executable:
+    """What inserts the row, or leaves the one that has its key as it is."""
+    kind = sqlite if connection.dialect.name == "sqlite" else postgresql
+    return kind.insert(table).values(**row).on_conflict_do_nothing()
 
 
 def now(connection: sa.Connection) -> float:

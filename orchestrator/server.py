@@ -31,11 +31,14 @@ from orchestrator.api.servicer import Servicer
 from orchestrator.collect import Collector
 from orchestrator.collecting import collecting
 from orchestrator.db import Database
+from orchestrator.estimate.estimator import Estimator
+from orchestrator.estimate.ledger import Ledger
 from orchestrator.execute import Slots
 from orchestrator.jobs import Jobs
 from orchestrator.journal import Bell
 from orchestrator.keep import Keeper
 from orchestrator.metrics import Metrics, exported
+from orchestrator.preview import Reader
 from orchestrator.references import References
 from orchestrator.run import JobRunner
 from orchestrator.runners.base import Runner
@@ -112,6 +115,7 @@ async def serving(
             store_limit=settings.hygiene.limit_bytes,
         )
 
+        estimator = Estimator(ledger=Ledger(database.engine), store=store)
         slots = Slots(total=settings.running_stages, limits=limits)
         queue = Queue(database.engine, settings.policies)
         stack.enter_context(identity(database.engine, settings.executor_id))
@@ -124,6 +128,7 @@ async def serving(
             slots=slots,
             metrics=metrics,
             keeper=keeper,
+            estimator=estimator,
         )
         engine = WorkflowSettings(database_url=settings.database_url, executor_id=settings.executor_id)
         scheduler = Scheduler(
@@ -143,6 +148,8 @@ async def serving(
             queue=queue,
             policies=settings.policies,
             dispatch=scheduler,
+            reader=Reader(runner=runner, store=store),
+            estimator=estimator,
             metrics=metrics,
             max_upload_bytes=settings.max_upload_bytes,
             profile=settings.profile,

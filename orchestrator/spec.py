@@ -147,6 +147,12 @@ def from_dict(data: Mapping[str, Any]) -> JobSpec:
     )
 
 
+def settled(data: Mapping[str, Any], *, profile: str) -> JobSpec:
+    """`from_dict`, with `profile` where the job names none."""
+    checked = from_dict(data)
+    return replace(checked, options=checked.options.settled(profile))
+
+
 def restored(data: Mapping[str, Any]) -> JobSpec:
     """The spec that `to_dict` gave, unchecked: rules that came later must not make recorded jobs unreadable."""
     objects = []

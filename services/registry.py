@@ -13,6 +13,7 @@ from services.stage import Stage
 STAGES = {
     "ingest": "services.ingest.stage:Ingest",
     "sam2": "services.sam2.stage:Sam2",
+    "preview": "services.sam2.preview:PreviewStage",
     "plate": "services.plate.stage:PlateStage",
     "casper": "services.casper.stage:Casper",
     "ssr": "services.ssr.stage:Ssr",
@@ -20,7 +21,7 @@ STAGES = {
     "omnimatte": "services.omnimatte.stage:Omnimatte",
     "finish": "services.finish.stage:Finish",
 }
-WITH_NETWORKS = ("ssr", "depth", "casper", "sam2")
+WITH_NETWORKS = ("ssr", "depth", "casper", "sam2", "preview")
 """The stages that open networks (`services.engines.OpenNetwork`)."""
 
 

@@ -6,19 +6,21 @@ Must not know: what any of it is for.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import status_pb2
 
 from orchestrator.api import omnimatte_pb2 as pb
 from orchestrator.api.specs import spec_to_message
 from orchestrator.api.status import to_status
-from orchestrator.db import Event, Job
+from orchestrator.db import Event, Job, JobState
+from orchestrator.estimate.estimator import Basis, Estimate
 from orchestrator.execute import NodeState
 from services.artifacts import Artifact
-from services.errors import NotFound, decode
+from services.errors import BadInput, NotFound, decode
 
 
 def job_name(job: str) -> str:
@@ -31,6 +33,15 @@ def job_id(name: str) -> str:
     if collection != "jobs" or not job or "/" in job:
         raise NotFound(f'{name!r} names no job; names look like "jobs/0193f5".', field="name")
     return job
+
+
+def states_of(states: Iterable[int]) -> list[JobState]:
+    """The states that a request names. Raises BadInput for a number that is none."""
+    known = {pb.Job.State.Value(state.name): state for state in JobState}
+    for state in states:
+        if state not in known:
+            raise BadInput(f"{state} is no state of a job; see Job.State.", field="states")
+    return [known[state] for state in states]
 
 
 def job_to_message(job: Job, *, result: Artifact | None = None) -> pb.Job:
@@ -79,6 +90,36 @@ def event_to_message(event: Event, job: pb.Job | None) -> pb.JobEvent:
     return message
 
 
+def progress_to_message(event: Event) -> pb.StageProgress:
+    """What an event tells of a stage run, without its picture."""
+    message = _progress(event.body["node"])
+    message.ClearField("preview")
+    return message
+
+
+def estimate_to_message(estimate: Estimate) -> pb.JobEstimate:
+    message = pb.JobEstimate(jobs_ahead=estimate.ahead)
+    for stage in estimate.stages:
+        added = message.stages.add(
+            stage=stage.node.stage,
+            subject=stage.node.id,
+            model=stage.model,
+            cached=stage.cached,
+            basis=_BASES[stage.basis],
+        )
+        _set_seconds(added.processor_time, stage.seconds)
+    _set_seconds(message.processor_time, estimate.seconds)
+    _set_seconds(message.critical_path, estimate.critical)
+    return message
+
+
+_BASES = {
+    Basis.NOTHING: pb.StageEstimate.BASIS_UNSPECIFIED,
+    Basis.MEASURED: pb.StageEstimate.MEASURED,
+    Basis.ASSUMED: pb.StageEstimate.ASSUMED,
+}
+
+
 def _progress(node: Mapping[str, Any]) -> pb.StageProgress:
     message = pb.StageProgress(
         stage=node["stage"],
@@ -91,7 +132,7 @@ def _progress(node: Mapping[str, Any]) -> pb.StageProgress:
         losses=node.get("losses", {}),
         preview=base64.b64decode(node.get("preview", "")),
     )
-    message.elapsed.FromNanoseconds(round(node["seconds"] * 1e9))
+    _set_seconds(message.elapsed, node["seconds"])
     if node["error"]:
         message.error.CopyFrom(_error(node["error"]))
     return message
@@ -99,6 +140,10 @@ def _progress(node: Mapping[str, Any]) -> pb.StageProgress:
 
 def _error(text: str) -> status_pb2.Status:
     return to_status(decode(text))
+
+
+def _set_seconds(duration: Duration, seconds: float) -> None:
+    duration.FromNanoseconds(round(seconds * 1e9))
 
 
 def _timestamp(seconds: float) -> Timestamp:

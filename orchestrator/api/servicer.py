@@ -17,12 +17,15 @@ from orchestrator.access.caller import current
 from orchestrator.api import convert, omnimatte_pb2_grpc
 from orchestrator.api import omnimatte_pb2 as pb
 from orchestrator.api.convert import job_id
+from orchestrator.api.masks import check_mask, masked, wants
 from orchestrator.api.specs import spec_to_dict
-from orchestrator.api.status import abort
+from orchestrator.api.status import abort, to_status
 from orchestrator.db import Job
 from orchestrator.jobs import Jobs
 from orchestrator.patience import away, unavailable
 from services.errors import BadInput, Cancelled, OmnimatteError, from_exception
+
+_MAX_BATCH = 1000
 
 _log = logging.getLogger(__name__)
 
@@ -103,18 +106,62 @@ class Servicer(omnimatte_pb2_grpc.OmnimatteServicer):
         )
 
     @_answering
+    async def BatchCreateJobs(self, request: pb.BatchCreateJobsRequest, context: Context) -> pb.BatchCreateJobsResponse:
+        if not 1 <= len(request.requests) <= _MAX_BATCH:
+            raise BadInput(
+                f"the batch has {len(request.requests)} requests; send 1 to {_MAX_BATCH} in a call.", field="requests"
+            )
+        answer = pb.BatchCreateJobsResponse()
+        for one in request.requests:
+            outcome = answer.outcomes.add()
+            try:
+                spec = spec_to_dict(one.job.spec)
+                job = await self._jobs.create(spec, tenant=current().tenant, request_id=one.request_id)
+                outcome.job.CopyFrom(convert.job_to_message(job))
+            except OmnimatteError as error:
+                outcome.error.CopyFrom(to_status(error))
+        return answer
+
+    @_answering
+    async def EstimateJob(self, request: pb.EstimateJobRequest, context: Context) -> pb.JobEstimate:
+        estimate = await self._jobs.estimate(spec_to_dict(request.job.spec), tenant=current().tenant)
+        return convert.estimate_to_message(estimate)
+
+    @_answering
+    async def PreviewMasks(self, request: pb.PreviewMasksRequest, context: Context) -> pb.PreviewMasksResponse:
+        spec = pb.JobSpec(objects=request.objects)
+        # Only what is there: an absent source is an error, an empty one another.
+        for name in ("source", "options"):
+            if request.HasField(name):
+                getattr(spec, name).CopyFrom(getattr(request, name))
+        masks = await self._jobs.preview(spec_to_dict(spec), frame=request.frame, tenant=current().tenant)
+        previews = [pb.MaskPreview(label=mask.label, png=mask.png, coverage=mask.coverage) for mask in masks]
+        return pb.PreviewMasksResponse(masks=previews)
+
+    @_answering
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.Job:
+        mask = request.read_mask
+        check_mask(mask, pb.Job)
         job = await self._jobs.get(job_id(request.name), tenant=current().tenant)
-        message = await self._message(job)
-        reason = await self._jobs.waiting(job)
-        if reason is not None:
+        message = await self._message(job, result=wants(mask, "result"))
+        if wants(mask, "waiting") and (reason := await self._jobs.waiting(job)) is not None:
             message.waiting.CopyFrom(pb.Waiting(reason=reason.name, message=reason.message, ahead=reason.ahead))
-        return message
+        if wants(mask, "progress"):
+            told = await self._jobs.progress(job.id, tenant=job.tenant)
+            message.progress.extend(convert.progress_to_message(event) for event in told)
+        return masked(message, mask)
 
     @_answering
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
-        jobs, token = await self._jobs.page(tenant=current().tenant, size=request.page_size, token=request.page_token)
-        return pb.ListJobsResponse(jobs=[convert.job_to_message(job) for job in jobs], next_page_token=token)
+        check_mask(request.read_mask, pb.Job)
+        jobs, token = await self._jobs.page(
+            tenant=current().tenant,
+            size=request.page_size,
+            token=request.page_token,
+            states=convert.states_of(request.states),
+        )
+        messages = [masked(convert.job_to_message(job), request.read_mask) for job in jobs]
+        return pb.ListJobsResponse(jobs=messages, next_page_token=token)
 
     @_streaming
     async def WatchJob(self, request: pb.WatchJobRequest, context: Context) -> AsyncIterator[pb.JobEvent]:
@@ -138,5 +185,5 @@ class Servicer(omnimatte_pb2_grpc.OmnimatteServicer):
         async for piece in self._jobs.files(job_id(request.name), request.paths, tenant=current().tenant):
             yield pb.DownloadResponse(path=piece.path, size_bytes=piece.size, offset=piece.offset, chunk=piece.data)
 
-    async def _message(self, job: Job) -> pb.Job:
-        return convert.job_to_message(job, result=await self._jobs.result(job))
+    async def _message(self, job: Job, *, result: bool = True) -> pb.Job:
+        return convert.job_to_message(job, result=await self._jobs.result(job) if result else None)

@@ -26,7 +26,17 @@ from services.errors import Internal, OmnimatteError, Unavailable, decode
 from services.stage import Progress, Request, Result, event_from_json
 
 INSTANCES: Mapping[str, int] = MappingProxyType(
-    {"ingest": 1, "sam2": 1, "plate": 1, "casper": 2, "ssr": 2, "depth": 1, "omnimatte": 2, "finish": 1}
+    {
+        "ingest": 1,
+        "sam2": 1,
+        "preview": 1,
+        "plate": 1,
+        "casper": 2,
+        "ssr": 2,
+        "depth": 1,
+        "omnimatte": 2,
+        "finish": 1,
+    }
 )
 """Instances of each stage in `model_repository/*/config.pbtxt`."""
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from orchestrator.db import JobState, NewEvent, append_events
 from orchestrator.scheduling.policy import Policies, Shares, Standing, Waiting, choose
 from orchestrator.schema import JOBS, QUEUE_LOCK, REPLICAS, SHARES, now
-from orchestrator.timing import Line
+from orchestrator.timing import Line, Scheduling
 from services.errors import DeadlineExceeded, encode
 
 _QUEUED = JOBS.c.state == JobState.QUEUED.value
@@ -120,6 +120,18 @@ class Queue:
         query = sa.select(sa.func.count()).where(_QUEUED, JOBS.c.tenant == tenant)
         with self._engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def ahead(self, tenant: str, scheduling: Scheduling) -> int:
+        """How many jobs would come, or may come, before one that the tenant creates now."""
+        mine = sa.and_(
+            JOBS.c.tenant == tenant,
+            JOBS.c.line == scheduling.line.value,
+            JOBS.c.priority >= scheduling.priority,
+        )
+        with self._engine.connect() as connection:
+            own = connection.execute(sa.select(sa.func.count()).where(_QUEUED, mine)).scalar_one()
+            passing = (one for one in _waiting(connection) if _may_pass(one, scheduling.line))
+            return int(own) + sum(one.jobs for one in passing if (one.tenant, one.line) != (tenant, scheduling.line))
 
     def depths(self) -> list[Depth]:
         """What waits, by tenant and line."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,12 @@ import numpy as np
 from services import frames
 from services.errors import BadOption
 from services.model_stage import Model
+from services.sam2.mask_files import put_masks
 from services.sam2.tracker import Prompt, track
 from services.stage import Params, Work
+
+# What moves shows within some frames; more would make a click slow.
+_AROUND = 4
 
 
 class ClassicalModel(Model):
@@ -43,6 +48,27 @@ class ClassicalModel(Model):
             out[start:stop] = np.stack([tracks[t] for t in range(start, stop)])
         total, height, width = source.shape[:3]
         return {"frames": total, "height": height, "width": width, "labels": list(labels)}
+
+
+class ClassicalPreview(ClassicalModel):
+    """The mask of one frame, told from the frames around it."""
+
+    def run(self, work: Work) -> Params:
+        frame, labels = int(work.params["frame"]), [str(label) for label in work.params["labels"]]
+        source = work.inputs["video"].array("frames")
+        start = max(0, min(frame - _AROUND, source.shape[0] - 2 * _AROUND - 1))
+        near = np.asarray(source[start : start + 2 * _AROUND + 1])
+        prompts = [
+            replace(prompt, frame=frame - start)
+            for prompt in _prompts(work.params["prompts"], labels)
+            if prompt.frame == frame
+        ]
+
+        def progress(done: int, total: int) -> None:
+            work.check()
+
+        tracks = track(near, prompts, labels=labels, on_progress=progress, cancelled=lambda: False)
+        return put_masks(work.draft, tracks[frame - start], labels)
 
 
 def _prompts(given: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> list[Prompt]:

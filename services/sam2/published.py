@@ -18,7 +18,9 @@ from services.engines import OpenNetwork
 from services.errors import BadOption
 from services.model_stage import Model
 from services.sam2 import whole
+from services.sam2.mask_files import put_masks
 from services.sam21.loading import CONFIG, load
+from services.sam21.preview import Preview
 from services.sam21.prompts import Prompt
 from services.sam21.segmenter import Segmenter
 from services.sam21.tracking import track
@@ -51,6 +53,23 @@ class PublishedModel(Model):
         assert self._segmenter is not None
         run = whole.run if "whole" in work.params else _tracked
         return run(work, self._segmenter, on_progress=_reported(work))
+
+
+class PublishedPreview(PublishedModel):
+    """The same model on one frame; the clip under the pointer stays embedded, so a second click is quick."""
+
+    def __init__(self, name: str, *, open_network: OpenNetwork | None = None) -> None:
+        super().__init__(name, open_network=open_network)
+        self._clip: tuple[str, Preview] | None = None
+
+    def run(self, work: Work) -> Params:
+        assert self._segmenter is not None
+        video, labels = work.inputs["video"], [str(label) for label in work.params["labels"]]
+        if self._clip is None or self._clip[0] != video.address:
+            self._clip = video.address, Preview(video.array("frames"), self._segmenter)
+        prompts = _prompts(work.params["prompts"], labels, work.inputs)
+        masks = self._clip[1].masks(int(work.params["frame"]), prompts, labels=labels)
+        return put_masks(work.draft, masks, labels)
 
 
 def _reported(work: Work) -> Callable[[int, int], None]:

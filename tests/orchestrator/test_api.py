@@ -48,7 +48,11 @@ def test_a_job_runs_to_its_end_and_its_files_come_back(client: Client, spec: Spe
     final = events[-1].job
     assert final.state == pb.Job.SUCCEEDED
     assert final.result.frames == 3 and final.result.recomposition_psnr == 40.0
-    assert final == client.get(job.name)
+    fetched = client.get(job.name)
+    progress = {run.subject: run.state for run in fetched.progress}
+    assert progress["ingest"] == progress["finish"] == pb.StageProgress.DONE and len(progress) >= 14
+    fetched.ClearField("progress")
+    assert final == fetched
     client.download(job.name, tmp_path / "out")
     written = {str(path.relative_to(tmp_path / "out")): path.stat().st_size for path in (tmp_path / "out").rglob("*.*")}
     assert written == {file.path: file.size_bytes for file in final.result.files}

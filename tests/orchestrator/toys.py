@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator.runners.local import LocalRunner
 from orchestrator.server import serving
-from orchestrator.settings import Settings
+from orchestrator.settings import EMBEDDED, Settings
 from services.artifacts import Store
 from services.errors import BadVideo
 from services.stage import Stage, Work
@@ -45,8 +45,13 @@ class Toy(Stage):
         if self.name == "ingest" and work.params["kind"] == "video" and work.inputs["upload"].read("data") == b"text":
             raise BadVideo("clip.mp4 is not a video; send one.")
         if self.name == "casper":
+            time.sleep(0.002)  # enough to be measured
             self._behave(work)
         work.draft.put("params.json", repr(dict(work.params)).encode())
+        if self.name == "preview":
+            for label in work.params["labels"]:
+                work.draft.put(f"masks/{label}.png", f"{label}@{work.params['frame']}".encode())
+            return {"labels": list(work.params["labels"]), "coverage": [0.5] * len(work.params["labels"])}
         if self.name == "finish":
             work.draft.put("index.html", b"<html>page</html>")
             work.draft.put("empty.txt", b"")
@@ -79,12 +84,14 @@ def runner(store: str) -> LocalRunner:
     return LocalRunner(Store(store), factory=lambda name: Toy(name, store))
 
 
-async def _main(store: str, database_url: str) -> None:
-    settings = Settings(store=store, database_url=database_url, port=0, metrics_port=0)
+async def _main(store: str, database_url: str, executor_id: str = EMBEDDED, **more: Any) -> None:
+    settings = Settings(
+        store=store, database_url=database_url, executor_id=executor_id, port=0, metrics_port=0, **more
+    )
     async with serving(settings, runner(store)) as server:
         print(server.address, flush=True)
         await asyncio.get_running_loop().create_future()
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1], sys.argv[2]))
+    asyncio.run(_main(*sys.argv[1:]))

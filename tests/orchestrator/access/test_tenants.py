@@ -33,9 +33,11 @@ from orchestrator.access.credentials import Credentials
 from orchestrator.access.keys import REFUSED, Keys
 from orchestrator.access.settings import Access, JwtSettings
 from orchestrator.api import omnimatte_pb2 as pb
-from orchestrator.api.status import from_rpc
+from orchestrator.api.specs import spec_to_message
+from orchestrator.api.status import from_rpc, from_status
 from orchestrator.client import Client
 from orchestrator.schema import opened
+from orchestrator.spec import from_dict
 from orchestrator.server import SERVICE
 from services.errors import NotFound, OmnimatteError, PermissionDenied, Unauthenticated
 
@@ -187,9 +189,52 @@ def listing(world: World) -> None:
     world.a.delete(extra.name)
 
 
+def thefts(world: World) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Specs of B that name what is A's, with the field that does."""
+    own = make_own_spec(world)
+    yield "source", {**own, "source": world.spec["source"]}
+    yield "objects[0].mask", {**own, "objects": world.spec["objects"][:1]}
+    yield "source", {**own, "source": {"digest": world.done.result.address}}
+
+
+def message_of(spec: dict[str, Any]) -> pb.Job:
+    return pb.Job(spec=spec_to_message(from_dict(spec)))
+
+
+def batch(world: World) -> None:
+    bearer = ("authorization", f"Bearer {world.keys['rival']}")
+    stolen = list(thefts(world))
+    requests = [pb.CreateJobRequest(job=message_of(spec), request_id="mine") for _, spec in stolen]
+    answer = world.call("BatchCreateJobs", pb.BatchCreateJobsRequest(requests=requests), bearer)
+    errors = [from_status(outcome.error) for outcome in answer.outcomes]
+    assert [(type(error), error.field) for error in errors] == [(NotFound, f"{path}.digest") for path, _ in stolen]
+
+
+def estimate(world: World) -> None:
+    bearer = ("authorization", f"Bearer {world.keys['rival']}")
+    for path, spec in thefts(world):
+        request = pb.EstimateJobRequest(job=message_of(spec))
+        error = error_of(lambda request=request: world.call("EstimateJob", request, bearer))
+        assert type(error) is NotFound and error.field == f"{path}.digest"
+
+
+def preview(world: World) -> None:
+    bearer = ("authorization", f"Bearer {world.keys['rival']}")
+    box = pb.Prompt(box=pb.Box(x0=0, y0=0, x1=4, y1=4))
+    for digest in (world.spec["source"]["digest"], world.done.result.address):
+        request = pb.PreviewMasksRequest(
+            source=pb.File(digest=digest), objects=[pb.Object(label="vase", prompts=[box])]
+        )
+        error = error_of(lambda request=request: world.call("PreviewMasks", request, bearer))
+        assert type(error) is NotFound and error.field == "source.digest"
+
+
 ATTACKS: dict[str, Callable[[World], None]] = {
     "Upload": upload,
     "CreateJob": create,
+    "BatchCreateJobs": batch,
+    "EstimateJob": estimate,
+    "PreviewMasks": preview,
     "ListJobs": listing,
     "GetJob": lambda world: names_nothing(world, "GetJob", lambda name: pb.GetJobRequest(name=name)),
     "WatchJob": lambda world: names_nothing(world, "WatchJob", lambda name: pb.WatchJobRequest(name=name)),
@@ -262,7 +307,7 @@ def test_a_token_opens_its_tenant(world: World) -> None:
     good, rivals = token(world.signer), token(world.signer, tenant="rival")
     world.secrets.extend([good, rivals])
     with Client(address, credentials=Credentials(token=good)) as alice:
-        assert alice.get(world.done.name) == world.done
+        assert alice.get(world.done.name).spec == world.done.spec
     with Client(address, credentials=Credentials(token=rivals)) as bob, pytest.raises(NotFound):
         bob.get(world.done.name)
     with (

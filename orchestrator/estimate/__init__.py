@@ -1,0 +1,1 @@
+"""What a job would take, told from what jobs have taken before."""
