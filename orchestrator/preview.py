@@ -7,9 +7,11 @@ Must not know: gRPC, or how masks are found.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.plan import plan, prompt_params
+from orchestrator.keep import Keeper
+from orchestrator.plan import Node, plan, prompt_params
 from orchestrator.runners.base import Runner
 from orchestrator.spec import JobSpec
 from services.artifacts import Artifact, Store
@@ -29,9 +31,12 @@ class MaskPreview:
 class Reader:
     """Runs the stage that reads a clip, and tells what it found."""
 
-    def __init__(self, *, runner: Runner, store: Store) -> None:
+    def __init__(self, *, runner: Runner, keeper: Keeper, store: Store, made: Callable[[Node], str | None]) -> None:
+        """`made(node)`: where the result of a node without inputs lies, if it was made before."""
         self._runner = runner
+        self._keeper = keeper
         self._store = store
+        self._made = made
 
     async def run(self, request: Request) -> Artifact:
         """The artifact of a request. Raises what its stage raises."""
@@ -40,7 +45,12 @@ class Reader:
 
     async def clip(self, spec: JobSpec) -> Artifact:
         """The source as the stages see it; its meta has frames, height and width."""
-        return await self.run(plan(spec)[0].request({}))
+        ingest = plan(spec)[0]
+        # The stage would find it too, but it may be busy with somebody's long clip.
+        address = await asyncio.to_thread(self._made, ingest)
+        if address is not None and await self._keeper.renew(address):
+            return await asyncio.to_thread(self._store.get, address)
+        return await self.run(ingest.request({}))
 
 
 async def preview(spec: JobSpec, frame: int, *, reader: Reader) -> list[MaskPreview]:

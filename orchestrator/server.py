@@ -148,7 +148,7 @@ async def serving(
             queue=queue,
             policies=settings.policies,
             dispatch=scheduler,
-            reader=Reader(runner=runner, store=store),
+            reader=Reader(runner=runner, keeper=keeper, store=store, made=estimator.made),
             estimator=estimator,
             metrics=metrics,
             max_upload_bytes=settings.max_upload_bytes,

@@ -5,8 +5,10 @@ Must not know: gRPC, or how a plan is run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 from orchestrator.estimate import costs
 from orchestrator.estimate.costs import Clip
@@ -75,13 +77,14 @@ class Estimator:
         known: dict[str, str] = {}
         stages = []
         for node in plan(spec):
-            address = clip.address if node.id == "ingest" else self._made(node, known)
+            address = clip.address if node.id == "ingest" else self.made(node, known)
             if address is not None:
                 known[node.id] = address
             stages.append(self._stage(node, size, cached=address is not None))
         return Estimate(tuple(stages))
 
-    def _made(self, node: Node, known: dict[str, str]) -> str | None:
+    def made(self, node: Node, known: Mapping[str, str] = MappingProxyType({})) -> str | None:
+        """Where the node's result lies, if somebody has made it; `known`: the addresses of what it needs."""
         if not all(name in known for name in node.needs):
             return None
         request = node.request(known)

@@ -12,7 +12,7 @@ from services import frames
 from services.errors import BadOption
 from services.model_stage import Model
 from services.sam2.mask_files import put_masks
-from services.sam2.tracker import Prompt, track
+from services.sam2.tracker import Prompt, preview, track
 from services.stage import Params, Work
 
 # What moves shows within some frames; more would make a click slow.
@@ -64,11 +64,8 @@ class ClassicalPreview(ClassicalModel):
             if prompt.frame == frame
         ]
 
-        def progress(done: int, total: int) -> None:
-            work.check()
-
-        tracks = track(near, prompts, labels=labels, on_progress=progress, cancelled=lambda: False)
-        return put_masks(work.draft, tracks[frame - start], labels)
+        work.check()
+        return put_masks(work.draft, preview(near, prompts, frame=frame - start, labels=labels), labels)
 
 
 def _prompts(given: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> list[Prompt]:

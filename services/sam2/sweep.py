@@ -35,6 +35,11 @@ def follow(clip: WorkingClip, camera: Camera, hints: Hints, *, objects: int, tic
     return sweep.labels
 
 
+def glance(clip: WorkingClip, camera: Camera, hints: Hints, *, objects: int, frame: int) -> bytes:
+    """The packed label map of one prompted frame as its own prompts give it, without a look at where tracks lead."""
+    return _Sweep(clip, camera, hints, objects, lambda: None).glance(frame)
+
+
 def unpack(labels: bytes, size: tuple[int, int]) -> Byte:
     """[h, w] uint8 label map."""
     return np.frombuffer(zlib.decompress(labels), np.uint8).reshape(size)
@@ -54,6 +59,10 @@ class _Sweep:
         self._random = np.random.default_rng(0)
         self._anchors = [sorted(t for t in hints if k in hints[t]) for k in range(objects)]
         self.labels = [_pack(np.zeros(self._size, np.uint8))] * clip.length
+
+    def glance(self, t: int) -> bytes:
+        self._seed(t)
+        return _pack(self._merge(np.zeros(self._size, np.uint8), list(self._tracks)))
 
     def forward(self) -> None:
         flow: FlowPair | None = None

@@ -23,9 +23,9 @@ from services.sam2.camera import Camera, dense_flow, fit_motion
 from services.sam2.frames import Byte, FrameSource, WorkingClip
 from services.sam2.prompts import check_prompts
 from services.sam2.seed import Hint
-from services.sam2.sweep import Hints, follow, unpack
+from services.sam2.sweep import Hints, follow, glance, unpack
 
-__all__ = ["Prompt", "Tracks", "track"]
+__all__ = ["Prompt", "Tracks", "preview", "track"]
 
 
 class Tracks:
@@ -102,6 +102,22 @@ def track(
     full = (int(frames.shape[1]), int(frames.shape[2]))
     found = follow(clip, camera, hints, objects=len(labels), tick=tick)
     return Tracks(found, working=(clip.height, clip.width), full=full, objects=len(labels))
+
+
+def preview(frames: FrameSource, prompts: Sequence[Prompt], *, frame: int, labels: Sequence[str]) -> Byte:
+    """Masks [H, W, N] uint8 0/255 of frame `frame`, as `track` begins with them for the same prompts there.
+
+    Args:
+        frames: that frame and some around it, from which it is told what moves; RGB uint8 or uint16, [T, H, W, 3].
+        prompts: all on that frame; as for `track`.
+    """
+    check_prompts(prompts, shape=tuple(frames.shape), labels=labels)
+    clip = WorkingClip(frames, each=lambda _: None)
+    camera = Camera(clip, _camera_motions(clip, lambda: None))
+    full = (int(frames.shape[1]), int(frames.shape[2]))
+    hints = _hints(prompts, clip, height=full[0], width=full[1])
+    found = glance(clip, camera, hints, objects=len(labels), frame=frame)
+    return Tracks([found], working=(clip.height, clip.width), full=full, objects=len(labels))[0]
 
 
 def _camera_motions(clip: WorkingClip, tick: Callable[[], None]) -> list[NDArray[np.float64]]:

@@ -85,9 +85,7 @@ def runner(store: str) -> LocalRunner:
 
 
 async def _main(store: str, database_url: str, executor_id: str = EMBEDDED, **more: Any) -> None:
-    settings = Settings(
-        store=store, database_url=database_url, executor_id=executor_id, port=0, metrics_port=0, **more
-    )
+    settings = Settings(store=store, database_url=database_url, executor_id=executor_id, port=0, metrics_port=0, **more)
     async with serving(settings, runner(store)) as server:
         print(server.address, flush=True)
         await asyncio.get_running_loop().create_future()

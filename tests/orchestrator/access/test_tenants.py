@@ -37,8 +37,8 @@ from orchestrator.api.specs import spec_to_message
 from orchestrator.api.status import from_rpc, from_status
 from orchestrator.client import Client
 from orchestrator.schema import opened
-from orchestrator.spec import from_dict
 from orchestrator.server import SERVICE
+from orchestrator.spec import from_dict
 from services.errors import NotFound, OmnimatteError, PermissionDenied, Unauthenticated
 
 METHODS = {method.name: method for method in pb.DESCRIPTOR.services_by_name["Omnimatte"].methods}
