@@ -190,6 +190,12 @@ def _add_access(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--metrics-host", default="127.0.0.1", help="address of Prometheus (default: this machine only)"
     )
+    command.add_argument(
+        "--files-port", type=_port, default=None, help="of the server of signed addresses (default: none; 0: free)"
+    )
+    command.add_argument(
+        "--files-url", metavar="URL", default="", help="how signed addresses begin (default: where it listens)"
+    )
     group = command.add_argument_group("who may call", "see docs/security.md; default: everybody on this machine")
     group.add_argument("--api-keys", action="store_true", help="ask for an API key (omnimatte keys)")
     group.add_argument("--jwt-keys", type=Path, metavar="FILE", help="ask for a token that a key of this JWKS signed")

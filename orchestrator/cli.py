@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.access.settings import Access, JwtSettings, TlsSettings
 from orchestrator.arguments import parser
+from orchestrator.file_settings import Files, Signing
 from orchestrator.settings import Home
 from orchestrator.wishes import merged
 from services.errors import BadInput, BadOption, Cancelled, OmnimatteError
@@ -119,7 +120,13 @@ def _up(parsed: argparse.Namespace) -> int:
         host=parsed.host,
         metrics_host=parsed.metrics_host,
         access=_access(parsed),
+        files=_files(parsed),
     )
+
+
+def _files(parsed: argparse.Namespace) -> Files:
+    tls = _access(parsed).tls
+    return Files(host=parsed.host, port=parsed.files_port, tls=tls, signing=Signing(base_url=parsed.files_url))
 
 
 def _serve(parsed: argparse.Namespace) -> int:
@@ -137,6 +144,7 @@ def _serve(parsed: argparse.Namespace) -> int:
         host=parsed.host,
         port=parsed.port,
         access=_access(parsed),
+        files=_files(parsed),
         metrics_host=parsed.metrics_host,
         metrics_port=parsed.metrics_port,
         executor_id=parsed.executor_id or os.environ.get("OMNIMATTE_EXECUTOR_ID", "") or EMBEDDED,

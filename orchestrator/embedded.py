@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from orchestrator.access.settings import Access
+from orchestrator.file_settings import Files
 from orchestrator.hygiene import Hygiene
 from orchestrator.runners.triton import INSTANCES, TritonRunner
 from orchestrator.server import Server, serving
@@ -56,6 +57,7 @@ async def embedded_stack(
     host: str = "127.0.0.1",
     metrics_host: str = "127.0.0.1",
     access: Access | None = None,
+    files: Files | None = None,
 ) -> AsyncIterator[Stack]:
     """A ready stack that keeps everything in `home`.
 
@@ -68,6 +70,7 @@ async def embedded_stack(
         host: that the gRPC API listens on.
         metrics_host: that the Prometheus exporter listens on.
         access: who may call; default: everybody on this machine.
+        files: the server of signed addresses; default: none.
     Raises:
         BadOption: strangers could call. Conflict: another stack uses `home`.
         NotFound: weights of the profile are not here.
@@ -79,6 +82,7 @@ async def embedded_stack(
         host=host,
         port=port,
         access=access or Access(),
+        files=files or Files(),
         metrics_host=metrics_host,
         metrics_port=metrics_port,
         profile=profile,

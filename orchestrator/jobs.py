@@ -1,4 +1,4 @@
-"""Everything that the API can do, without the API: uploads, jobs, their events and their files.
+"""What the API can do with jobs, without the API: their lives, their events and their files.
 
 A servicer only converts and delegates to this. Must not know: gRPC, protobuf, or how jobs are run.
 """
@@ -9,7 +9,8 @@ import asyncio
 import base64
 import binascii
 import math
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -17,20 +18,19 @@ from orchestrator.db import Database, Event, Job, JobState
 from orchestrator.estimate.estimator import Estimate, Estimator
 from orchestrator.journal import Bell, follow
 from orchestrator.keep import Keeper
-from orchestrator.metrics import Metrics
 from orchestrator.preview import MaskPreview, Reader, preview
 from orchestrator.scheduling.policy import Policies, Reason, why
 from orchestrator.scheduling.queue import Queue
+from orchestrator.signing import Signer
 from orchestrator.spec import File, JobSpec, settled, uploads
-from orchestrator.streams import pulled, pump
+from orchestrator.streams import pulled
+from orchestrator.uploads import require_upload
 from services.artifacts import Artifact, Store
-from services.errors import BadInput, BadOption, Busy, Conflict, NotFound, Unavailable
+from services.errors import BadInput, BadOption, Busy, Conflict, NotFound
 
 _DEFAULT_PAGE, _MAX_PAGE = 50, 200
 _MAX_REQUEST_ID = 128
 _RETRY_SECONDS = 15.0
-# An upload asks so often whether the store is still below its limit.
-_ROOM_BYTES = 16 << 20
 
 
 class Dispatch(Protocol):
@@ -50,6 +50,14 @@ class Piece:
     data: bytes
 
 
+@dataclass(frozen=True)
+class Signed:
+    """addresses: file -> where anybody can fetch it until `expires` (seconds since the epoch)."""
+
+    addresses: tuple[tuple[str, str], ...]
+    expires: float
+
+
 class Jobs:
     """The service. Its methods raise the classes of services/errors.py."""
 
@@ -65,8 +73,7 @@ class Jobs:
         dispatch: Dispatch,
         reader: Reader,
         estimator: Estimator,
-        metrics: Metrics,
-        max_upload_bytes: int,
+        signer: Signer,
         profile: str,
     ) -> None:
         self._database = database
@@ -78,52 +85,8 @@ class Jobs:
         self._dispatch = dispatch
         self._reader = reader
         self._estimator = estimator
-        self._metrics = metrics
-        self._max_upload_bytes = max_upload_bytes
+        self._signer = signer
         self._profile = profile
-
-    async def upload(self, chunks: AsyncIterator[bytes], *, tenant: str, filename: str) -> tuple[File, int]:
-        """Store a file for the tenant; returns it and its size.
-
-        Raises:
-            BadInput: it is empty or too large; OutOfSpace: the store is full or has reached its limit. Nothing of it
-                stays then.
-        """
-        await asyncio.to_thread(self._keeper.require_room)
-        counted = self._counted(chunks, filename)
-        first = await anext(counted, b"")
-        if not first:
-            raise BadInput(f"{filename or 'the upload'} is empty; send a file with content.", field="chunk")
-
-        def store(pieces: Iterator[bytes]) -> Artifact:
-            return self._store.upload(pieces, filename=filename)
-
-        artifact = await pump(counted, store, first=first, doing=f"storing {filename or 'the upload'}")
-        # It may have been here before, too old to stay much longer.
-        if not await self._keeper.renew(artifact.address):
-            raise Unavailable(f"{filename or 'the upload'} was removed just now, being too old; send it again.")
-        # After its bytes: only somebody who has them all may use them.
-        await asyncio.to_thread(self._database.own_upload, artifact.address, tenant=tenant)
-        size = artifact.manifest.files["data"]
-        self._metrics.uploaded(size)
-        return File(digest=artifact.address, filename=filename), size
-
-    async def _counted(self, chunks: AsyncIterator[bytes], filename: str) -> AsyncIterator[bytes]:
-        size, asked = 0, 0
-        async for chunk in chunks:
-            size += len(chunk)
-            if size - asked >= _ROOM_BYTES:
-                asked = size
-                await asyncio.to_thread(self._keeper.require_room, more=size)
-            if size > self._max_upload_bytes:
-                raise BadInput(
-                    f"{filename or 'the upload'} is larger than this server's limit of "
-                    f"{self._max_upload_bytes / 1e6:g} MB; send a shorter or more compressed clip.",
-                    field="chunk",
-                )
-            if chunk:
-                yield chunk
-        await asyncio.to_thread(self._keeper.require_room, more=size)
 
     async def create(self, spec: Mapping[str, Any], *, tenant: str, request_id: str = "") -> Job:
         """Check a job and queue it; the same `request_id` with the same spec answers with the first one's job.
@@ -193,14 +156,7 @@ class Jobs:
             raise
 
     async def _require_upload(self, path: str, file: File, *, tenant: str) -> None:
-        owned = await asyncio.to_thread(self._database.owns_upload, file.digest, tenant=tenant)
-        found = await asyncio.to_thread(self._store.find, file.digest) if owned else None
-        # Only the tenant's own: the digest of a file, or the address of some stage's output, opens it to nobody.
-        if found is None or found.manifest.stage != "upload":
-            raise NotFound(
-                f"{path}: there is no upload {file.digest[:12]} {file.filename}".rstrip() + "; upload the file first.",
-                field=f"{path}.digest",
-            )
+        await require_upload(path, file, database=self._database, store=self._store, tenant=tenant)
 
     async def get(self, job: str, *, tenant: str) -> Job:
         """Raises NotFound, also for a job of another tenant; so does every method here that takes a job."""
@@ -267,19 +223,30 @@ class Jobs:
         Raises:
             Conflict: the job has not succeeded; NotFound: it has no such file, or its files are not kept any longer.
         """
+        artifact = await self._deliverables(job, paths, tenant=tenant)
+        for path in paths or sorted(artifact.manifest.files):
+            async for piece in _pieces(artifact, path):
+                yield piece
+
+    async def sign(self, job: str, paths: Sequence[str] = (), *, ttl: float, tenant: str) -> Signed:
+        """Addresses of the job's files, or of those in `paths`. Raises as `files`, and BadOption for the ttl."""
+        seconds = self._signer.ttl(ttl)
+        artifact = await self._deliverables(job, paths, tenant=tenant)
+        end = time.time() + seconds
+        chosen = paths or sorted(artifact.manifest.files)
+        return Signed(tuple((path, self._signer.sign(job, artifact, path, ttl=seconds)) for path in chosen), end)
+
+    async def _deliverables(self, job: str, paths: Sequence[str], *, tenant: str) -> Artifact:
         record = await self.get(job, tenant=tenant)
         artifact = await self.result(record)
         if artifact is None and record.result:
             raise NotFound(f"the files of job {job} are not kept any longer; create the job again.", field="name")
         if artifact is None:
             raise Conflict(f"job {job} is {record.state.value}; only a job that has succeeded has files.", field="name")
-        sizes = artifact.manifest.files
         for path in paths:
-            if path not in sizes:
+            if path not in artifact.manifest.files:
                 raise NotFound(f"job {job} has no file {path!r}; GetJob lists its files.", field="paths")
-        for path in paths or sorted(sizes):
-            async for piece in _pieces(artifact, path):
-                yield piece
+        return artifact
 
     async def abandon(self) -> None:
         """End as cancelled what an earlier process left unfinished. Call it before the queue runs."""

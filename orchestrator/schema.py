@@ -93,6 +93,31 @@ UPLOADS = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
 )
 
+# Files on their way in, and those of their pieces that count.
+UPLOAD_SESSIONS = sa.Table(
+    "upload_sessions",
+    METADATA,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("tenant", sa.String(63), nullable=False),
+    sa.Column("filename", sa.String(255), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("received", sa.BigInteger, nullable=False),
+    sa.Column("complete", sa.Boolean, nullable=False),
+    sa.Column("expires", sa.Float, nullable=False, index=True),
+    sa.Column("holder", sa.String(32), nullable=False),
+    sa.Index("ix_upload_sessions_tenant", "tenant", "digest"),
+)
+
+UPLOAD_PIECES = sa.Table(
+    "upload_pieces",
+    METADATA,
+    sa.Column("session", sa.String(32), primary_key=True),
+    sa.Column("offset", sa.BigInteger, primary_key=True),
+    sa.Column("path", sa.String(255), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+)
+
 API_KEYS = sa.Table(
     "api_keys",
     METADATA,
@@ -130,6 +155,15 @@ OWNER = sa.Table(
     sa.Column("one", sa.Integer, primary_key=True),
     sa.Column("id", sa.String(32), nullable=False),
     sa.Column("collected", sa.Float, nullable=False),
+)
+
+# Keys that the servers of this database share; no caller ever sees one.
+SECRETS = sa.Table(
+    "server_secrets",
+    METADATA,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("value", sa.String(64), nullable=False),
+    sa.Column("made", sa.Float, nullable=False),
 )
 
 # What stage runs have taken; see orchestrator/estimate/ledger.py.

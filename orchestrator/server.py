@@ -34,6 +34,7 @@ from orchestrator.db import Database
 from orchestrator.estimate.estimator import Estimator
 from orchestrator.estimate.ledger import Ledger
 from orchestrator.execute import Slots
+from orchestrator.file_server import serving_files
 from orchestrator.jobs import Jobs
 from orchestrator.journal import Bell
 from orchestrator.keep import Keeper
@@ -47,6 +48,9 @@ from orchestrator.scheduling.queue import Queue
 from orchestrator.scheduling.replicas import Replicas
 from orchestrator.scheduling.scheduler import Scheduler
 from orchestrator.settings import Settings
+from orchestrator.signing import Signer, signing_key
+from orchestrator.upload_sessions import Sessions
+from orchestrator.uploads import Uploads
 from orchestrator.workflow import Workflows, WorkflowSettings
 from services.artifacts import Store
 from services.errors import OmnimatteError, Unavailable
@@ -140,6 +144,15 @@ async def serving(
             runner=job_runner,
             pace=settings.pace,
         )
+        key = await asyncio.to_thread(signing_key, database.engine)
+        signer = await stack.enter_async_context(
+            serving_files(
+                settings.files,
+                signer=lambda base: Signer(settings.files.signing, store=store, key=key, base_url=base),
+                database=database,
+                store=store,
+            )
+        )
         jobs = Jobs(
             database=database,
             bell=bell,
@@ -150,16 +163,25 @@ async def serving(
             dispatch=scheduler,
             reader=Reader(runner=runner, keeper=keeper, store=store, made=estimator.made),
             estimator=estimator,
-            metrics=metrics,
-            max_upload_bytes=settings.max_upload_bytes,
+            signer=signer,
             profile=settings.profile,
+        )
+        uploads = Uploads(
+            database=database,
+            sessions=Sessions(database.engine, grace=settings.hygiene.grace_seconds),
+            store=store,
+            keeper=keeper,
+            metrics=metrics,
+            max_bytes=settings.max_upload_bytes,
         )
         if not settings.resume:
             await jobs.abandon()
 
         keys = Keys(database.engine) if access.api_keys else None
         authenticator = Known(keys=keys, tokens=tokens) if access.authenticates else everybody
-        grpc_server, health_servicer = await _grpc_server(jobs, Gate(authenticator, audit), settings.limits)
+        grpc_server, health_servicer = await _grpc_server(
+            Servicer(jobs, uploads), Gate(authenticator, audit), settings.limits
+        )
         port = _listen(grpc_server, settings, credentials)
         metrics_port = stack.enter_context(exported(metrics, host=settings.metrics_host, port=settings.metrics_port))
         stack.push_async_callback(scheduler.stop)
@@ -186,11 +208,13 @@ async def serving(
         )
 
 
-async def _grpc_server(jobs: Jobs, gate: Gate, limits: Limits) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+async def _grpc_server(
+    servicer: Servicer, gate: Gate, limits: Limits
+) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
     server = grpc.aio.server(
         interceptors=[Bounds(limits), gate], options=limits.options(), maximum_concurrent_rpcs=limits.calls
     )
-    omnimatte_pb2_grpc.add_OmnimatteServicer_to_server(Servicer(jobs), server)  # type: ignore[no-untyped-call]
+    omnimatte_pb2_grpc.add_OmnimatteServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     health_servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     for name in ("", SERVICE):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from orchestrator.access.settings import Access
 from orchestrator.api.limits import Limits
+from orchestrator.file_settings import Files
 from orchestrator.hygiene import Hygiene
 from orchestrator.scheduling.pace import Pace
 from orchestrator.scheduling.policy import Policies
@@ -43,6 +44,9 @@ class Settings:
 
     access: Access = field(default_factory=Access)
     """Who may call, TLS, and the audit log."""
+
+    files: Files = field(default_factory=Files)
+    """The server of signed addresses (orchestrator/file_server.py)."""
 
     metrics_host: str = "127.0.0.1"
     """Address that the Prometheus exporter listens on. It has no authentication: let nobody but Prometheus reach it."""

@@ -24,13 +24,14 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from services.errors import BadOption, Internal, NotFound
+from services.errors import BadInput, BadOption, Internal, NotFound
 
 # A zarr.Array. Its own annotations say that an index gives "an array or a scalar or bytes", which helps nobody.
 ZarrArray = Any
@@ -225,8 +226,11 @@ class Store:
         """The state of unfinished attempts at the artifact `address`."""
         return Checkpoint(self, address)
 
-    def upload(self, data: Iterable[bytes], *, filename: str) -> Artifact:
-        """Store a user's file under the SHA-256 of its bytes; the same bytes are stored once."""
+    def upload(self, data: Iterable[bytes], *, filename: str, expected: str = "") -> Artifact:
+        """Store a user's file under the SHA-256 of its bytes; the same bytes are stored once.
+
+        expected: that digest, where it is known. Raises BadInput if the bytes have another; nothing is stored then.
+        """
         sha = hashlib.sha256()
 
         def hashed() -> Iterator[bytes]:
@@ -239,6 +243,12 @@ class Store:
         try:
             size = self.put(staging, hashed())
             address = sha.hexdigest()
+            if expected and address != expected:
+                raise BadInput(
+                    f"{filename or 'the upload'} arrived with the digest {address[:12]}, not {expected[:12]}; send it "
+                    "again.",
+                    field="digest",
+                )
             existing = self.find(address)
             if existing is not None:
                 return existing
@@ -282,6 +292,10 @@ class Store:
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
         return bytes(obstore.get_range(self._backend, path, start=start, end=end))
+
+    def signed(self, path: str, *, seconds: float) -> str:
+        """An address from which anybody can fetch the object `path` until it expires. For a bucket only."""
+        return str(obstore.sign(cast(Any, self._backend), "GET", path, timedelta(seconds=seconds)))
 
     def remove(self, prefix: str) -> None:
         """Delete everything below `prefix`; nothing there is no error."""

@@ -24,6 +24,14 @@ def server_credentials(settings: TlsSettings) -> grpc.ServerCredentials:
     )
 
 
+def server_context(settings: TlsSettings) -> ssl.SSLContext:
+    """What an HTTPS server listens with. Raises BadOption as `server_credentials`."""
+    _check(settings)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.certificate, settings.key, password="")
+    return context
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()

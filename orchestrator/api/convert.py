@@ -19,6 +19,7 @@ from orchestrator.api.status import to_status
 from orchestrator.db import Event, Job, JobState
 from orchestrator.estimate.estimator import Basis, Estimate
 from orchestrator.execute import NodeState
+from orchestrator.upload_sessions import Session
 from services.artifacts import Artifact
 from services.errors import BadInput, NotFound, decode
 
@@ -29,10 +30,32 @@ def job_name(job: str) -> str:
 
 def job_id(name: str) -> str:
     """The id in the resource name "jobs/{id}". Raises NotFound for another text."""
-    collection, _, job = name.partition("/")
-    if collection != "jobs" or not job or "/" in job:
-        raise NotFound(f'{name!r} names no job; names look like "jobs/0193f5".', field="name")
-    return job
+    return _id(name, "jobs")
+
+
+def upload_id(name: str) -> str:
+    """The id in the resource name "uploads/{id}". Raises NotFound for another text."""
+    return _id(name, "uploads")
+
+
+def _id(name: str, collection: str) -> str:
+    first, _, last = name.partition("/")
+    if first != collection or not last or "/" in last:
+        raise NotFound(f'{name!r} names nothing in {collection}; names look like "{collection}/0193f5".', field="name")
+    return last
+
+
+def session_to_message(session: Session) -> pb.UploadSession:
+    message = pb.UploadSession(
+        name=f"uploads/{session.id}",
+        size_bytes=session.size,
+        received_bytes=session.received,
+        complete=session.complete,
+        expire_time=timestamp(session.expires),
+    )
+    if session.complete:
+        message.file.CopyFrom(pb.File(digest=session.digest, filename=session.filename))
+    return message
 
 
 def states_of(states: Iterable[int]) -> list[JobState]:
@@ -52,12 +75,12 @@ def job_to_message(job: Job, *, result: Artifact | None = None) -> pb.Job:
         state=job.state.name,
         spec_digest=job.spec_digest,
         sequence=job.sequence,
-        create_time=_timestamp(job.created),
+        create_time=timestamp(job.created),
     )
     if job.started:
-        message.start_time.CopyFrom(_timestamp(job.started))
+        message.start_time.CopyFrom(timestamp(job.started))
     if job.ended:
-        message.end_time.CopyFrom(_timestamp(job.ended))
+        message.end_time.CopyFrom(timestamp(job.ended))
     if job.error:
         message.error.CopyFrom(_error(job.error))
     if result is not None:
@@ -82,7 +105,7 @@ def _result(artifact: Artifact) -> pb.JobResult:
 
 def event_to_message(event: Event, job: pb.Job | None) -> pb.JobEvent:
     """`job`: the job as it was at the event; None unless the event is about the job itself."""
-    message = pb.JobEvent(sequence=event.sequence, time=_timestamp(event.time))
+    message = pb.JobEvent(sequence=event.sequence, time=timestamp(event.time))
     if job is not None:
         message.job.CopyFrom(job)
     else:
@@ -146,7 +169,7 @@ def _set_seconds(duration: Duration, seconds: float) -> None:
     duration.FromNanoseconds(round(seconds * 1e9))
 
 
-def _timestamp(seconds: float) -> Timestamp:
+def timestamp(seconds: float) -> Timestamp:
     stamp = Timestamp()
     stamp.FromNanoseconds(round(seconds * 1e9))
     return stamp

@@ -16,13 +16,14 @@ from google.protobuf import empty_pb2
 from orchestrator.access.caller import current
 from orchestrator.api import convert, omnimatte_pb2_grpc
 from orchestrator.api import omnimatte_pb2 as pb
-from orchestrator.api.convert import job_id
+from orchestrator.api.convert import job_id, upload_id
 from orchestrator.api.masks import check_mask, masked, wants
 from orchestrator.api.specs import spec_to_dict
 from orchestrator.api.status import abort, to_status
 from orchestrator.db import Job
 from orchestrator.jobs import Jobs
 from orchestrator.patience import away, unavailable
+from orchestrator.uploads import Incoming, Uploads
 from services.errors import BadInput, Cancelled, OmnimatteError, from_exception
 
 _MAX_BATCH = 1000
@@ -73,10 +74,11 @@ async def _abort(context: Context, error: Exception, call: str) -> None:
 
 
 class Servicer(omnimatte_pb2_grpc.OmnimatteServicer):
-    """`omnimatte.v1.Omnimatte` over a `Jobs`."""
+    """`omnimatte.v1.Omnimatte` over a `Jobs` and an `Uploads`."""
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, uploads: Uploads) -> None:
         self._jobs = jobs
+        self._uploads = uploads
 
     @_answering
     async def Upload(self, request: AsyncIterator[pb.UploadRequest], context: Context) -> pb.UploadResponse:
@@ -95,8 +97,31 @@ class Servicer(omnimatte_pb2_grpc.OmnimatteServicer):
             # A client that dies looks like one that is done: only its word makes the difference.
             raise Cancelled("the upload ended before its last message (finish_write); send the file again.")
 
-        file, size = await self._jobs.upload(chunks(), tenant=current().tenant, filename=first.filename)
+        incoming = Incoming(
+            filename=first.filename,
+            session=upload_id(first.upload) if first.upload else "",
+            offset=first.offset,
+            digest=first.digest,
+        )
+        file, size = await self._uploads.receive(incoming, chunks(), tenant=current().tenant)
         return pb.UploadResponse(file=pb.File(digest=file.digest, filename=file.filename), size_bytes=size)
+
+    @_answering
+    async def StartUpload(self, request: pb.StartUploadRequest, context: Context) -> pb.UploadSession:
+        session = await self._uploads.start(
+            filename=request.filename, size=request.size_bytes, digest=request.digest, tenant=current().tenant
+        )
+        return convert.session_to_message(session)
+
+    @_answering
+    async def GetUpload(self, request: pb.GetUploadRequest, context: Context) -> pb.UploadSession:
+        session = await self._uploads.get(upload_id(request.name), tenant=current().tenant)
+        return convert.session_to_message(session)
+
+    @_answering
+    async def DeleteUpload(self, request: pb.DeleteUploadRequest, context: Context) -> empty_pb2.Empty:
+        await self._uploads.delete(upload_id(request.name), tenant=current().tenant)
+        return empty_pb2.Empty()
 
     @_answering
     async def CreateJob(self, request: pb.CreateJobRequest, context: Context) -> pb.Job:
@@ -184,6 +209,14 @@ class Servicer(omnimatte_pb2_grpc.OmnimatteServicer):
     async def Download(self, request: pb.DownloadRequest, context: Context) -> AsyncIterator[pb.DownloadResponse]:
         async for piece in self._jobs.files(job_id(request.name), request.paths, tenant=current().tenant):
             yield pb.DownloadResponse(path=piece.path, size_bytes=piece.size, offset=piece.offset, chunk=piece.data)
+
+    @_answering
+    async def SignUrls(self, request: pb.SignUrlsRequest, context: Context) -> pb.SignUrlsResponse:
+        ttl = request.ttl.ToNanoseconds() / 1e9
+        signed = await self._jobs.sign(job_id(request.name), request.paths, ttl=ttl, tenant=current().tenant)
+        answer = pb.SignUrlsResponse(urls=[pb.SignedUrl(path=path, url=url) for path, url in signed.addresses])
+        answer.expire_time.CopyFrom(convert.timestamp(signed.expires))
+        return answer
 
     async def _message(self, job: Job, *, result: bool = True) -> pb.Job:
         return convert.job_to_message(job, result=await self._jobs.result(job) if result else None)

@@ -9,15 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import toys
 
+from orchestrator.api import omnimatte_pb2_grpc
+from orchestrator.api.status import from_rpc
 from orchestrator.client import Client
 from orchestrator.server import Server, serving
 from orchestrator.settings import Settings
+from services.errors import OmnimatteError
 
 
 class Background:
@@ -68,6 +72,36 @@ def background(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Background]
 def client(background: Background) -> Iterator[Client]:
     with Client(background.server.address) as connected:
         yield connected
+
+
+class Caller:
+    """The bare API."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.insecure_channel(address)
+        self.stub: Any = omnimatte_pb2_grpc.OmnimatteStub(self._channel)
+
+    def __call__(self, method: str, request: Any) -> Any:
+        try:
+            return getattr(self.stub, method)(request, timeout=30)
+        except grpc.RpcError as error:
+            raise from_rpc(error, address="") from error
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+@pytest.fixture(scope="module")
+def call(background: Background) -> Iterator[Caller]:
+    caller = Caller(background.server.address)
+    yield caller
+    caller.close()
+
+
+def error_of(call: Caller, method: str, request: Any) -> OmnimatteError:
+    with pytest.raises(OmnimatteError) as caught:
+        call(method, request)
+    return caught.value
 
 
 @pytest.fixture

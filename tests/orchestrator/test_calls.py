@@ -2,60 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import grpc
-import pytest
 import toys
-from conftest import Background, make_spec
+from conftest import Background, Caller, error_of, make_spec
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from orchestrator.api import omnimatte_pb2 as pb
-from orchestrator.api import omnimatte_pb2_grpc
 from orchestrator.api.limits import Limits
 from orchestrator.api.specs import spec_to_message
-from orchestrator.api.status import from_rpc, from_status
+from orchestrator.api.status import from_status
 from orchestrator.client import Client
 from orchestrator.scheduling.policy import Policies, Policy
 from orchestrator.spec import from_dict
-from services.errors import AlreadyExists, BadInput, BadPrompt, Busy, DeadlineExceeded, NotFound, OmnimatteError
+from services.errors import AlreadyExists, BadInput, BadPrompt, Busy, DeadlineExceeded, NotFound
 
 Spec = dict[str, Any]
 
 
-class Caller:
-    """The bare API."""
-
-    def __init__(self, address: str) -> None:
-        self._channel = grpc.insecure_channel(address)
-        self._stub: Any = omnimatte_pb2_grpc.OmnimatteStub(self._channel)
-
-    def __call__(self, method: str, request: Any) -> Any:
-        try:
-            return getattr(self._stub, method)(request, timeout=30)
-        except grpc.RpcError as error:
-            raise from_rpc(error, address="") from error
-
-    def close(self) -> None:
-        self._channel.close()
-
-
-@pytest.fixture(scope="module")
-def call(background: Background) -> Iterator[Caller]:
-    caller = Caller(background.server.address)
-    yield caller
-    caller.close()
-
-
 def message(spec: Spec) -> pb.Job:
     return pb.Job(spec=spec_to_message(from_dict(spec)))
-
-
-def error_of(call: Caller, method: str, request: Any) -> OmnimatteError:
-    with pytest.raises(OmnimatteError) as caught:
-        call(method, request)
-    return caught.value
 
 
 def test_each_request_of_a_batch_has_an_outcome_of_its_own(call: Caller, client: Client, spec: Spec) -> None:

@@ -148,6 +148,7 @@ def upload(world: World) -> None:
     assert sent["digest"] not in json.dumps(world.spec)
     with pytest.raises(NotFound):
         world.a.create_job({**world.spec, "source": sent})
+    upload_reach("Upload", lambda name: pb.UploadRequest(upload=name, finish_write=True))(world)
 
 
 def create(world: World) -> None:
@@ -229,8 +230,43 @@ def preview(world: World) -> None:
         assert type(error) is NotFound and error.field == "source.digest"
 
 
+def begun(world: World) -> pb.UploadSession:
+    """An upload of A's under way."""
+    bearer = ("authorization", f"Bearer {world.keys['studio']}")
+    request = pb.StartUploadRequest(filename="secret.mp4", size_bytes=10, digest="5" * 64)
+    session: pb.UploadSession = world.call("StartUpload", request, bearer)
+    return session
+
+
+def start_upload(world: World) -> None:
+    """Neither A's upload under way nor A's file is B's by its digest."""
+    theirs = begun(world)
+    bearer = ("authorization", f"Bearer {world.keys['rival']}")
+    own = world.call("StartUpload", pb.StartUploadRequest(size_bytes=10, digest="5" * 64), bearer)
+    assert own.name != theirs.name and own.received_bytes == 0
+    known = pb.StartUploadRequest(size_bytes=5, digest=world.spec["source"]["digest"])
+    assert not world.call("StartUpload", known, bearer).complete
+
+
+def upload_reach(method: str, make: Callable[[str], Any]) -> Callable[[World], None]:
+    def attack(world: World) -> None:
+        session = begun(world)
+        bearer = ("authorization", f"Bearer {world.keys['rival']}")
+        for name in (session.name, "uploads/nothing"):
+            error = error_of(lambda name=name: world.call(method, make(name), bearer))
+            assert type(error) is NotFound and "secret" not in error.message
+        mine = ("authorization", f"Bearer {world.keys['studio']}")
+        assert world.call("GetUpload", pb.GetUploadRequest(name=session.name), mine) == session
+
+    return attack
+
+
 ATTACKS: dict[str, Callable[[World], None]] = {
     "Upload": upload,
+    "StartUpload": start_upload,
+    "GetUpload": upload_reach("GetUpload", lambda name: pb.GetUploadRequest(name=name)),
+    "DeleteUpload": upload_reach("DeleteUpload", lambda name: pb.DeleteUploadRequest(name=name)),
+    "SignUrls": lambda world: names_nothing(world, "SignUrls", lambda name: pb.SignUrlsRequest(name=name)),
     "CreateJob": create,
     "BatchCreateJobs": batch,
     "EstimateJob": estimate,
