@@ -21,7 +21,7 @@ from orchestrator.api.status import from_rpc
 from orchestrator.client import calls
 from orchestrator.client.calls import Call
 from orchestrator.client.files import RESUMABLE_BYTES, Arrivals, arriving, digest_of, open_source, read_pieces
-from orchestrator.client.retry import PATIENT, Retry
+from orchestrator.client.retry import PATIENT, Retry, caught_up
 from orchestrator.streams import pulled
 from services.errors import NotFound, OmnimatteError
 
@@ -94,7 +94,7 @@ class AsyncClient:
                 return calls.file_of((await self._stream(first, read_pieces(path, offset), offset, on_sent)).file)
             except OmnimatteError as error:
                 failures += 1
-                pause = self._retry.pause(error, failures)
+                pause = self._retry.pause(caught_up(error), failures)
                 if pause is None:
                     raise
             await asyncio.sleep(pause)

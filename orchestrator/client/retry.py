@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.errors import OmnimatteError
+from services.errors import Conflict, OmnimatteError, Unavailable
 
 
 @dataclass(frozen=True)
@@ -41,3 +41,9 @@ PATIENT = Retry()
 
 ONCE = Retry(attempts=1)
 """Never sends a call again."""
+
+
+def caught_up(error: OmnimatteError) -> OmnimatteError:
+    """`error` of an upload under way, as one that time heals if it is: the server may still have been taking in what
+    came before the connection broke, and then it wants the rest from another place on."""
+    return Unavailable(error.message) if isinstance(error, Conflict) else error

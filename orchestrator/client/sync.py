@@ -31,7 +31,7 @@ from orchestrator.client.files import (
     read_pieces,
     reading,
 )
-from orchestrator.client.retry import PATIENT, Retry
+from orchestrator.client.retry import PATIENT, Retry, caught_up
 from services.errors import NotFound, OmnimatteError
 
 
@@ -126,7 +126,7 @@ class Client:
                 return calls.file_of(self._stream(first, read_pieces(path, offset), offset, on_sent).file)
             except OmnimatteError as error:
                 failures += 1
-                pause = self._retry.pause(error, failures)
+                pause = self._retry.pause(caught_up(error), failures)
                 if pause is None:
                     raise
             time.sleep(pause)
