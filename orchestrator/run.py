@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from orchestrator.db import Database, Failure, Job, JobState
 from orchestrator.estimate.estimator import Estimator
@@ -58,6 +58,7 @@ class JobRunner:
         self._keeper = keeper
         self._estimator = estimator
         self._active: dict[str, asyncio.Task[None]] = {}
+        self._books: set[asyncio.Task[None]] = set()
         self._broken: OmnimatteError | None = None
 
     @property
@@ -77,6 +78,8 @@ class JobRunner:
             task.cancel()
         if running:
             await asyncio.wait(running)
+        if self._books:
+            await asyncio.wait(self._books)
 
     async def abort(self, error: OmnimatteError) -> None:
         """The stage servers are gone for good: running jobs end with `error`, and no other begins."""
@@ -147,18 +150,28 @@ class JobRunner:
                 kept = await self._keeper.keep(job.id, result.address, role=role)
                 if kept:
                     made[node.id] = result.address
-                    await patiently(self._estimator.record, spec, node, result.address, clip=made[nodes[0].id])
                 return kept
 
-            results = await execute(
-                nodes,
-                self._runner,
-                self._slots,
-                on_event=on_event,
-                keep=keep,
-                spared=(lambda node, error: concerns(spec, node, error)) if job.spec.allow_partial else None,
-            )
+            try:
+                results = await execute(
+                    nodes,
+                    self._runner,
+                    self._slots,
+                    on_event=on_event,
+                    keep=keep,
+                    spared=(lambda node, error: concerns(spec, node, error)) if job.spec.allow_partial else None,
+                )
+            finally:
+                # Beside the job's way, and only for estimates: an attempt that is stopped need not wait for it.
+                self._books.add(book := asyncio.create_task(self._book(spec, made)))
+                book.add_done_callback(self._books.discard)
         return results[deliverables].address
+
+    async def _book(self, spec: JobSpec, made: Mapping[str, str]) -> None:
+        try:
+            await asyncio.to_thread(self._estimator.record, spec, dict(made))
+        except Exception:
+            _log.warning("what a job's stages took could not be noted", exc_info=True)
 
     async def _succeed(self, job: Job, address: str, failures: Sequence[Failure]) -> None:
         among = (JobState.RUNNING, JobState.CANCELLING)

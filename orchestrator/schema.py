@@ -7,6 +7,7 @@ Must not know: what the rows mean to anybody. Blocking: call it from a thread.
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -201,6 +202,7 @@ def opened(url: str) -> sa.Engine:
         ) from error
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _tune_sqlite)
+        _let_writers_queue(engine)
     try:
         with engine.begin() as connection:
             _lock(connection)
@@ -297,6 +299,26 @@ def _upgrade_from_1(connection: sa.Connection) -> None:
 def _digests(spec: Mapping[str, Any]) -> Iterator[str]:
     files = [spec["source"], spec.get("preserve"), *(item.get("mask") for item in spec["objects"])]
     yield from (file["digest"] for file in files if file)
+
+
+def _let_writers_queue(engine: sa.Engine) -> None:
+    """SQLite has one writer at a time, and others look again after a sleep that grows; a lock wakes the next at once.
+
+    One process alone uses the file (see scheduling/identity.py), so a lock in the process is enough.
+    """
+    lock = threading.Lock()
+
+    def acquire(connection: sa.Connection, _cursor: object, statement: str, *_: object) -> None:
+        if not connection.info.get("writes") and not statement.lstrip().upper().startswith(("SELECT", "PRAGMA")):
+            lock.acquire()
+            connection.info["writes"] = True
+
+    def release(_: object, record: Any) -> None:
+        if record.info.pop("writes", False):
+            lock.release()
+
+    sa.event.listen(engine, "before_cursor_execute", acquire)
+    sa.event.listen(engine, "checkin", release)
 
 
 def _tune_sqlite(connection: Any, _: object) -> None:

@@ -135,7 +135,7 @@ async def serving(
             keeper=keeper,
             estimator=estimator,
         )
-        engine = WorkflowSettings(database_url=settings.database_url, executor_id=settings.executor_id)
+        engine = WorkflowSettings(database_url=settings.workflows_url, executor_id=settings.executor_id)
         scheduler = Scheduler(
             replica=settings.executor_id,
             places=settings.running_jobs,

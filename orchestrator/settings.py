@@ -88,6 +88,15 @@ class Settings:
     hygiene: Hygiene = field(default_factory=Hygiene)
     """What stays in the store, for how long, and its quota (orchestrator/hygiene.py)."""
 
+    @property
+    def workflows_url(self) -> str:
+        """Where the workflow engine keeps its tables: beside ours, but for SQLite, whose files have one writer each.
+
+        Nothing is lost with them: a job without its attempt begins another one.
+        """
+        sqlite = self.database_url.startswith("sqlite")
+        return f"{self.database_url}.workflows" if sqlite else self.database_url
+
     def require_identity(self) -> None:
         """Raises BadOption if jobs could be lost between replicas with these settings."""
         sqlite = self.database_url.startswith("sqlite")

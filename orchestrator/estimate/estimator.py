@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from orchestrator.estimate import costs
 from orchestrator.estimate.costs import Clip
-from orchestrator.estimate.ledger import Ledger, request_digest
+from orchestrator.estimate.ledger import Ledger, Run, request_digest
 from orchestrator.plan import Node, long_side_of, plan
 from orchestrator.spec import JobSpec
 from services.artifacts import Artifact, Manifest, Store
@@ -101,12 +101,19 @@ class Estimator:
         basis = Basis.ASSUMED if measured is None else Basis.MEASURED
         return StageEstimate(node, costs.model(node), False, rate * costs.units(node, clip), basis)
 
-    def record(self, spec: JobSpec, node: Node, address: str, *, clip: str) -> None:
-        """Note what a run of the job has taken; `clip`: the address of its source as the stages see it."""
-        made, source = self._store.find(address), self._store.find(clip)
-        if made is not None and source is not None:
-            size = clip_of(source.manifest, spec)
-            self._ledger.record(made.manifest, kind=costs.kind(node), units=costs.units(node, size))
+    def record(self, spec: JobSpec, made: Mapping[str, str]) -> None:
+        """Note what runs of the job have taken; `made`: node -> address of what it made, or found."""
+        nodes = plan(spec)
+        source = self._store.find(made[nodes[0].id]) if nodes[0].id in made else None
+        if source is None:
+            return
+        size = clip_of(source.manifest, spec)
+        found = [(node, self._store.find(made[node.id])) for node in nodes if node.id in made]
+        self._ledger.record(
+            Run(artifact.manifest, kind=costs.kind(node), units=costs.units(node, size))
+            for node, artifact in found
+            if artifact is not None
+        )
 
 
 def clip_of(manifest: Manifest, spec: JobSpec) -> Clip:

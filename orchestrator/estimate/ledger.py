@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,26 +27,40 @@ def request_digest(stage: str, params: Mapping[str, Any], inputs: Mapping[str, s
     return digest({"stage": stage, "params": dict(params), "inputs": dict(inputs)})
 
 
+@dataclass(frozen=True)
+class Run:
+    """A finished run: what it made, and how much work of which kind it was."""
+
+    manifest: Manifest
+    kind: str
+    units: float
+
+
+def _row(run: Run) -> dict[str, Any]:
+    made = run.manifest.request
+    return {
+        "address": run.manifest.address,
+        "request": request_digest(run.manifest.stage, made["params"], made["inputs"]),
+        "kind": run.kind,
+        "generation": digest({"version": made["version"], "weights": made["weights"]}),
+        "seconds": run.manifest.seconds,
+        "units": run.units,
+        "made": time.time(),
+    }
+
+
 class Ledger:
     """The table, over an engine that somebody else opened."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def record(self, manifest: Manifest, *, kind: str, units: float) -> None:
-        """Note a finished run. One that is noted already stays as it is."""
-        made = manifest.request
-        row = {
-            "address": manifest.address,
-            "request": request_digest(manifest.stage, made["params"], made["inputs"]),
-            "kind": kind,
-            "generation": digest({"version": made["version"], "weights": made["weights"]}),
-            "seconds": manifest.seconds,
-            "units": units,
-            "made": time.time(),
-        }
+    def record(self, runs: Iterable[Run]) -> None:
+        """Note finished runs. One that is noted already stays as it is."""
+        rows = [_row(run) for run in runs]
         with self._engine.begin() as connection:
-            connection.execute(inserted_or_kept(connection, STAGE_RUNS, row))
+            for row in rows:
+                connection.execute(inserted_or_kept(connection, STAGE_RUNS, row))
 
     def rate(self, kind: str) -> float | None:
         """Seconds per unit of the newest runs of the kind: their median. None if there are none."""

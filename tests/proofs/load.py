@@ -71,21 +71,22 @@ def queued(kind: str, *, jobs: int) -> list[float]:
 
 def memory(kind: str, *, first: int, jobs: int) -> tuple[float, float]:
     """Megabytes after the first jobs, and after `jobs` more."""
-    with folder() as home, database(kind, home) as settings:
-        with replica({**settings, "running_jobs": 4}) as running, Client(running.address) as client:
+    with (
+        folder() as home,
+        database(kind, home) as settings,
+        replica({**settings, "running_jobs": 4}) as running,
+        Client(running.address) as client,
+    ):
 
-            def run(numbers: range) -> None:
-                def one(number: int) -> None:
-                    job = client.create_job(spec(client, number))
-                    assert list(client.watch(job.name))[-1].job.state == pb.Job.SUCCEEDED
-                    client.delete(job.name)
+        def one(number: int) -> None:
+            job = client.create_job(spec(client, number))
+            assert list(client.watch(job.name))[-1].job.state == pb.Job.SUCCEEDED
+            client.delete(job.name)
 
-                with ThreadPoolExecutor(4) as pool:
-                    list(pool.map(one, numbers))
-
-            run(range(first))
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(one, range(first)))
             before = running.megabytes
-            run(range(first, first + jobs))
+            list(pool.map(one, range(first, first + jobs)))
             return before, running.megabytes
 
 
