@@ -100,6 +100,15 @@ class NewEvent:
     time: float = field(default_factory=time.time)
 
 
+@dataclass(frozen=True)
+class Addition:
+    """What happened to a job while attempt `attempt` of it ran."""
+
+    job: str
+    attempt: int
+    events: Sequence[NewEvent]
+
+
 class Database:
     """The jobs and their events. What a caller asks for is asked with its tenant; without one asks who runs jobs."""
 
@@ -250,6 +259,16 @@ class Database:
         with self._engine.begin() as connection:
             return append_events(connection, job, events, attempt=attempt) > 0
 
+    def append_all(self, additions: Iterable[Addition]) -> set[str]:
+        """Record what happened to several jobs, each as `append` would; returns those for which it answers False."""
+        with self._engine.begin() as connection:
+            # In one order for all, or two transactions could wait for each other.
+            return {
+                one.job
+                for one in sorted(additions, key=lambda one: one.job)
+                if append_events(connection, one.job, one.events, attempt=one.attempt) == 0
+            }
+
     def events(self, job: str, *, tenant: str, after: int) -> list[Event]:
         """The events of the tenant's job with a sequence number greater than `after`, in order."""
         mine = (EVENTS.c.job == job, EVENTS.c.tenant == tenant, EVENTS.c.sequence > after)
@@ -283,11 +302,11 @@ def append_events(
     """Record what happened to a job, in somebody's transaction; returns the newest one's number, or 0 for a job that is
     gone or, if `attempt` is given, that another attempt has taken over."""
     # The row's own counter numbers the events; updating it first also locks the row against other writers.
-    query = JOBS.update().where(JOBS.c.id == job, *_fence(attempt))
-    counted = connection.execute(query.values(sequence=JOBS.c.sequence + len(events)))
-    if counted.rowcount == 0:
+    query = JOBS.update().where(JOBS.c.id == job, *_fence(attempt)).values(sequence=JOBS.c.sequence + len(events))
+    counted = connection.execute(query.returning(JOBS.c.tenant, JOBS.c.sequence)).one_or_none()
+    if counted is None:
         return 0
-    tenant, last = connection.execute(sa.select(JOBS.c.tenant, JOBS.c.sequence).where(JOBS.c.id == job)).one()
+    tenant, last = counted
     outdated = {event.replaces for event in events if event.replaces}
     if outdated:
         connection.execute(EVENTS.delete().where(EVENTS.c.job == job, EVENTS.c.replaces.in_(outdated)))

@@ -1,7 +1,8 @@
 """Job events on their way: from the running job into the database, and from there to whoever watches.
 
-A stage may report progress hundreds of times a second. The writer keeps only the newest report of each stage run and
-writes in batches, so that a job's history stays as long as its plan and watching costs little.
+A stage may report progress hundreds of times a second. The journal keeps only the newest report of each stage run and
+writes all jobs' news together, so that a job's history stays as long as its plan, and many jobs cost little more than
+one.
 Must not know: gRPC, or what runs the job.
 """
 
@@ -12,7 +13,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict
 
-from orchestrator.db import Database, Event, NewEvent
+from orchestrator.db import Addition, Database, Event, NewEvent
 from orchestrator.execute import NodeEvent, NodeState
 from orchestrator.patience import patiently
 
@@ -63,56 +64,77 @@ async def follow(database: Database, bell: Bell, job: str, *, tenant: str, after
                 await asyncio.wait_for(news.wait(), _POLL_SECONDS)
 
 
-class Writer:
-    """Records one running job's node events. Call it with each event; `async with` it around the run."""
+class Journal:
+    """Records what happens to all jobs that run in this process, together: a few transactions a second, however many
+    jobs there are. Belongs to one event loop."""
 
-    def __init__(
-        self, database: Database, bell: Bell, job: str, *, attempt: int, on_lost: Callable[[], object]
-    ) -> None:
-        """`on_lost()` is called when another attempt has taken the job over, or when it is gone."""
-        self._attempt = attempt
-        self._on_lost = on_lost
+    def __init__(self, database: Database, bell: Bell) -> None:
         self._database = database
         self._bell = bell
-        self._job = job
-        self._pending: list[NodeEvent] = []
+        self._writers: list[Writer] = []
         self._news = asyncio.Event()
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
-    def __call__(self, event: NodeEvent) -> None:
-        self._pending.append(event)
-        self._news.set()
+    @contextlib.asynccontextmanager
+    async def writer(self, job: str, *, attempt: int, on_lost: Callable[[], object]) -> AsyncIterator[Writer]:
+        """What records a running job's node events: call it with each. At the block's end all of them are recorded.
 
-    async def __aenter__(self) -> Writer:
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._task is not None
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        await self._write()
+        `on_lost()` is called when another attempt has taken the job over, or when it is gone.
+        """
+        writer = Writer(job, attempt, self._news, on_lost)
+        self._writers.append(writer)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        try:
+            yield writer
+        finally:
+            try:
+                await self._write()
+            finally:
+                self._writers.remove(writer)
+                if not self._writers:
+                    self._task.cancel()
+                    self._task = None
 
     async def _run(self) -> None:
         while True:
             await self._news.wait()
             self._news.clear()
-            # A batch under way is finished even when the run ends meanwhile, and before the last one is written.
+            # A batch under way is finished even when the last job ends meanwhile.
             await asyncio.shield(self._write())
             await asyncio.sleep(_BATCH_SECONDS)
 
     async def _write(self) -> None:
         async with self._writing:
-            batch, self._pending = self._pending, []
-            events = [NewEvent({"node": asdict(event)}, replaces=_replaces(event)) for event in _newest(batch)]
-            if not events:
+            batches = {writer: batch for writer in self._writers if (batch := writer.taken())}
+            if not batches:
                 return
-            if await patiently(self._database.append, self._job, events, attempt=self._attempt):
-                self._bell.ring(self._job)
-            else:
-                self._on_lost()
+            additions = [Addition(writer.job, writer.attempt, batch) for writer, batch in batches.items()]
+            lost = await patiently(self._database.append_all, additions)
+            for writer in batches:
+                if writer.job in lost:
+                    writer.on_lost()
+                else:
+                    self._bell.ring(writer.job)
+
+
+class Writer:
+    """Takes one running job's node events; see `Journal.writer`."""
+
+    def __init__(self, job: str, attempt: int, news: asyncio.Event, on_lost: Callable[[], object]) -> None:
+        self.job, self.attempt, self.on_lost = job, attempt, on_lost
+        self._news = news
+        self._pending: list[NodeEvent] = []
+
+    def __call__(self, event: NodeEvent) -> None:
+        self._pending.append(event)
+        self._news.set()
+
+    def taken(self) -> list[NewEvent]:
+        """What is to be recorded, once."""
+        batch, self._pending = self._pending, []
+        return [NewEvent({"node": asdict(event)}, replaces=_replaces(event)) for event in _newest(batch)]
 
 
 def _is_progress(event: NodeEvent) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from orchestrator.db import Database, Failure, Job, JobState
 from orchestrator.estimate.estimator import Estimator
 from orchestrator.execute import NodeEvent, PartlyFailed, Slots, execute
-from orchestrator.journal import Bell, Writer
+from orchestrator.journal import Bell, Journal
 from orchestrator.keep import Keeper
 from orchestrator.metrics import Metrics
 from orchestrator.partial import concerns, without
@@ -52,6 +52,7 @@ class JobRunner:
         self._database = database
         self._queue = queue
         self._bell = bell
+        self._journal = Journal(database, bell)
         self._runner = runner
         self._slots = slots
         self._metrics = metrics
@@ -138,7 +139,7 @@ class JobRunner:
         nodes = plan(spec)
         deliverables = nodes[-1].id
         made: dict[str, str] = {}
-        async with Writer(self._database, self._bell, job.id, attempt=job.attempt, on_lost=task.cancel) as write:
+        async with self._journal.writer(job.id, attempt=job.attempt, on_lost=task.cancel) as write:
             observe = self._metrics.observer()
 
             def on_event(event: NodeEvent) -> None:

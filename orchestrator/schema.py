@@ -220,7 +220,8 @@ def opened(url: str) -> sa.Engine:
 
 def _engine_options(url: str) -> dict[str, Any]:
     if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": 30}}
+        # Enough for every thread: who waits for its turn to write must not keep others from reading.
+        return {"connect_args": {"timeout": 30}, "pool_size": 64, "max_overflow": 64}
     # A connection that a restart of the server has cut is noticed before it is used.
     return {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 20, "connect_args": {"connect_timeout": 10}}
 

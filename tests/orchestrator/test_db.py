@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.db import Database, JobState, NewEvent
 from orchestrator.execute import NodeEvent, NodeState
-from orchestrator.journal import Bell, Writer
+from orchestrator.journal import Bell, Journal
 from orchestrator.spec import JobSpec, from_dict
 from services.errors import AlreadyExists, NotFound
 
@@ -90,7 +90,7 @@ def test_events_for_a_job_that_is_gone_are_dropped(database: Database) -> None:
 async def test_a_writer_keeps_the_newest_report_and_every_change_of_state(database: Database) -> None:
     job = database.create(spec(), tenant="local")[0].id
     lost: list[bool] = []
-    async with Writer(database, Bell(), job, attempt=0, on_lost=lambda: lost.append(True)) as write:
+    async with Journal(database, Bell()).writer(job, attempt=0, on_lost=lambda: lost.append(True)) as write:
         write(NodeEvent("a", "casper", NodeState.RUNNING))
         for i in range(1, 100):
             write(NodeEvent("a", "casper", NodeState.RUNNING, i, 100))
@@ -103,6 +103,6 @@ async def test_a_writer_keeps_the_newest_report_and_every_change_of_state(databa
 async def test_a_writer_whose_job_another_attempt_has_taken_writes_nothing_and_says_so(database: Database) -> None:
     job = database.create(spec(), tenant="local")[0].id
     lost: list[bool] = []
-    async with Writer(database, Bell(), job, attempt=7, on_lost=lambda: lost.append(True)) as write:
+    async with Journal(database, Bell()).writer(job, attempt=7, on_lost=lambda: lost.append(True)) as write:
         write(NodeEvent("a", "casper", NodeState.DONE))
     assert lost and len(database.events(job, tenant="local", after=0)) == 1
