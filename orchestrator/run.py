@@ -18,7 +18,7 @@ from orchestrator.estimate.estimator import Estimator
 from orchestrator.execute import NodeEvent, PartlyFailed, Slots, execute
 from orchestrator.journal import Bell, Writer
 from orchestrator.keep import Keeper
-from orchestrator.metrics import Metrics
+from orchestrator.observe.metrics import Metrics
 from orchestrator.partial import concerns, without
 from orchestrator.patience import patiently
 from orchestrator.plan import Node, plan

@@ -38,7 +38,7 @@ from orchestrator.file_server import serving_files
 from orchestrator.jobs import Jobs
 from orchestrator.journal import Bell
 from orchestrator.keep import Keeper
-from orchestrator.metrics import Metrics, exported
+from orchestrator.observe.metrics import Metrics, exported
 from orchestrator.preview import Reader
 from orchestrator.references import References
 from orchestrator.run import JobRunner

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.execute import NodeEvent, NodeState, Retries, Slots, execute
-from orchestrator.metrics import Metrics
+from orchestrator.observe.metrics import Metrics
 from orchestrator.plan import Node, Output, plan
 from orchestrator.spec import from_dict
 from services.errors import BadVideo, Internal, Unavailable, decode
