@@ -10,6 +10,8 @@ comes from the server's own environment.
     OMNIMATTE_PROFILE   which models are loaded at the start (services/profiles.py), default compact
     OMNIMATTE_WEIGHTS   folder of published weights, where a profile or a request needs them
     OMNIMATTE_NETWORKS  where the stages' small networks run, see networks.py
+    OMNIMATTE_LOG_FORMAT   text (default) or json: log lines of the stages
+    OTEL_EXPORTER_OTLP_ENDPOINT   where traces go; default: nowhere
 
 Texts travel as UINT8 tensors, see tensors.py.
 
@@ -18,6 +20,7 @@ Must not know: what a stage computes, who calls, and what will be called next. R
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -33,8 +36,12 @@ from model_repository.tensors import to_array, to_tensor
 from services import registry
 from services.artifacts import Store
 from services.errors import BadOption, Internal, OmnimatteError, encode, from_exception
+from services.observe import logs, tracing
+from services.observe.about import about
 from services.profiles import preloaded
 from services.stage import Progress, Request, Result, Stage, event_to_json, execute
+
+_log = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.2
 """Progress events of one request are at least this far apart; only the newest of those in between is sent."""
@@ -60,6 +67,8 @@ def stage_model(name: str, *, factory: Callable[[], Stage] | None = None) -> typ
 
     class StageModel:
         def initialize(self, args: dict[str, str]) -> None:
+            logs.configure(logs.chosen())
+            self._stop_tracing = tracing.start(f"omnimatte-{name}", **{"omnimatte.stage": name})
             self._store = Store(_required("OMNIMATTE_STORE"))
             threads = _use_threads_from_environment()
             self._stage = (
@@ -72,6 +81,9 @@ def stage_model(name: str, *, factory: Callable[[], Stage] | None = None) -> typ
         def execute(self, requests: list[Any]) -> None:
             for request in requests:
                 _answer(request, name=name, stage=self._stage, store=self._store)
+
+        def finalize(self) -> None:
+            self._stop_tracing()
 
     StageModel.__name__ = StageModel.__qualname__ = "TritonPythonModel"
     return StageModel
@@ -130,12 +142,26 @@ def _answer(request: Any, *, name: str, stage: Stage, store: Store) -> None:
                 f"this model runs the stage {name!r}, not {asked.stage!r}; send it to the model of that name."
             )
         subject = asked.subject or name
-        events.finish(execute(stage, asked, store, on_progress=events.progress, cancelled=events.cancelled))
+        # Unlike the ids, the trace is the spans' to tell.
+        ids = {key: value for key, value in asked.context.items() if key != tracing.HEADER}
+        with about(**ids):
+            events.finish(_run(stage, asked, store, events))
     except BaseException as error:  # SystemExit from a library must not take the model instance down
         failure = from_exception(error, doing=subject)
         if isinstance(failure, Internal):
             pb_utils.Logger.log_error(f"{subject}: {traceback.format_exc()}")
         events.fail(failure)
+
+
+def _run(stage: Stage, asked: Request, store: Store, events: Events) -> Result:
+    subject = asked.subject or stage.name
+    try:
+        result = execute(stage, asked, store, on_progress=events.progress, cancelled=events.cancelled)
+    except Exception as error:
+        _log.warning("%s: %s", subject, from_exception(error, doing=subject))
+        raise
+    _log.info("%s is %s (%.3f s)", subject, "found" if result.cached else "done", result.seconds)
+    return result
 
 
 def _text(tensor: Any) -> str:

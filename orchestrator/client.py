@@ -25,6 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import grpc
+from opentelemetry.trace import SpanKind
 
 from orchestrator import masks
 from orchestrator.access.credentials import Credentials
@@ -34,6 +35,7 @@ from orchestrator.api.specs import spec_to_message
 from orchestrator.api.status import from_rpc, from_status
 from orchestrator.spec import from_dict
 from services.errors import BadInput, BadOption, Internal, NotFound, OmnimatteError, OutOfSpace, Unavailable
+from services.observe import tracing
 
 T = TypeVar("T")
 _CHUNK = 1 << 20
@@ -61,7 +63,7 @@ class Client:
         credentials = credentials or Credentials()
         self.address = address
         self._timeout = timeout
-        self._metadata = credentials.metadata
+        self._credentials = credentials
         self._channel = credentials.channel(address, _OPTIONS)
         self._stub: Any = omnimatte_pb2_grpc.OmnimatteStub(self._channel)  # type: ignore[no-untyped-call]
 
@@ -193,8 +195,14 @@ class Client:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
+    @property
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        """Of a call that is made now: who we are, and which trace it belongs to."""
+        return (*self._credentials.metadata, *tracing.headers().items())
+
     def _call(self, method: Callable[..., T], request: object) -> T:
-        with self._errors():
+        name = type(request).__name__.removesuffix("Request")
+        with self._errors(), tracing.span(f"omnimatte.v1.Omnimatte/{name}", kind=SpanKind.CLIENT):
             return method(request, timeout=self._timeout, metadata=self._metadata)
 
     @contextmanager

@@ -1,6 +1,6 @@
 """Log lines that say whose work they are about, for people (text) or for machines (a line of JSON each).
 
-    {"time": "2025-01-31T12:00:00.000Z", "level": "INFO", "logger": "orchestrator.run", "message": "job 0194... is failed",
+    {"time": "2025-01-31T12:00:00.000Z", "level": "INFO", "logger": "orchestrator.run", "message": "job 01.. is done",
      "job": "0194...", "tenant": "studio", "attempt": "1", "trace": "4bf9...", "exception": "Traceback ..."}
 
 Set up by whoever owns the process, a command or a Triton instance; libraries only use `logging`.

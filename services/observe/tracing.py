@@ -27,7 +27,7 @@ HEADER = "traceparent"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 _SEND_MILLISECONDS = 1000
-"""Spans wait so long for company; OTEL_BSP_SCHEDULE_DELAY says otherwise. A stage server that is ended waits for none."""
+"""How long spans wait for company; OTEL_BSP_SCHEDULE_DELAY says otherwise. What waits is lost when we are killed."""
 _PATIENCE_SECONDS = 3.0
 """How long the collector may take; OTEL_EXPORTER_OTLP_TIMEOUT says otherwise."""
 

@@ -195,7 +195,7 @@ def test_pauses_grow_up_to_a_limit() -> None:
 
 
 def test_retries_are_counted_and_nothing_stays_in_flight() -> None:
-    metrics = Metrics(dict)
+    metrics = Metrics()
     observe = metrics.observer()
     for state in (NodeState.QUEUED, NodeState.RUNNING, NodeState.QUEUED, NodeState.RUNNING, NodeState.DONE):
         observe(NodeEvent("ssr/background", "ssr", state))
