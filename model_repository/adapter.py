@@ -20,7 +20,6 @@ Must not know: what a stage computes, who calls, and what will be called next. R
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import time
@@ -37,11 +36,8 @@ from services import registry
 from services.artifacts import Store
 from services.errors import BadOption, Internal, OmnimatteError, encode, from_exception
 from services.observe import logs, tracing
-from services.observe.about import about
 from services.profiles import preloaded
 from services.stage import Progress, Request, Result, Stage, event_to_json, execute
-
-_log = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.2
 """Progress events of one request are at least this far apart; only the newest of those in between is sent."""
@@ -142,26 +138,12 @@ def _answer(request: Any, *, name: str, stage: Stage, store: Store) -> None:
                 f"this model runs the stage {name!r}, not {asked.stage!r}; send it to the model of that name."
             )
         subject = asked.subject or name
-        # Unlike the ids, the trace is the spans' to tell.
-        ids = {key: value for key, value in asked.context.items() if key != tracing.HEADER}
-        with about(**ids):
-            events.finish(_run(stage, asked, store, events))
+        events.finish(execute(stage, asked, store, on_progress=events.progress, cancelled=events.cancelled))
     except BaseException as error:  # SystemExit from a library must not take the model instance down
         failure = from_exception(error, doing=subject)
         if isinstance(failure, Internal):
             pb_utils.Logger.log_error(f"{subject}: {traceback.format_exc()}")
         events.fail(failure)
-
-
-def _run(stage: Stage, asked: Request, store: Store, events: Events) -> Result:
-    subject = asked.subject or stage.name
-    try:
-        result = execute(stage, asked, store, on_progress=events.progress, cancelled=events.cancelled)
-    except Exception as error:
-        _log.warning("%s: %s", subject, from_exception(error, doing=subject))
-        raise
-    _log.info("%s is %s (%.3f s)", subject, "found" if result.cached else "done", result.seconds)
-    return result
 
 
 def _text(tensor: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -20,7 +21,10 @@ from opentelemetry.trace import SpanKind
 from services.artifacts import Artifact, Checkpoint, Draft, Store, digest
 from services.errors import BadOption, Cancelled, OutOfSpace, Unavailable, from_exception
 from services.observe import tracing
+from services.observe.about import about
 from services.observe.processor import holds_gpu
+
+_log = logging.getLogger(__name__)
 
 Params = Mapping[str, Any]
 
@@ -204,14 +208,19 @@ def execute(
         OmnimatteError: always a member of the tree. Nothing half-made stays in the store.
     """
     subject = request.subject or stage.name
-    asked = {"omnimatte.stage": stage.name, "omnimatte.subject": subject, **_named(request.context)}
+    # The trace is the spans' own to tell.
+    ids = {name: value for name, value in request.context.items() if name != tracing.HEADER}
+    named = {f"omnimatte.{name}": value for name, value in {**ids, "stage": stage.name, "subject": subject}.items()}
     parent = request.context.get(tracing.HEADER, "")
-    with tracing.span(stage.name, kind=SpanKind.SERVER, parent=parent, attributes=asked) as span:
+    with about(**ids), tracing.span(stage.name, kind=SpanKind.SERVER, parent=parent, attributes=named) as span:
         try:
             result = _found_or_made(stage, request, store, subject, on_progress, cancelled)
         except Exception as error:
-            raise from_exception(error, doing=subject) from error
+            failure = from_exception(error, doing=subject)
+            _log.info("%s has ended: %s", subject, failure.message)
+            raise failure from error
         span.set_attributes({"omnimatte.address": result.address, "omnimatte.cached": result.cached})
+        _log.info("%s is %s, %.3f s", subject, "found" if result.cached else "done", result.seconds)
         return result
 
 
@@ -255,11 +264,6 @@ def _found_or_made(
         raise
     checkpoint.clear()
     return Result(address=address, meta=meta, seconds=round(seconds, 3), cached=False, gpu=holds_gpu())
-
-
-def _named(context: Mapping[str, str]) -> dict[str, str]:
-    """The ids of `context` as a span has them."""
-    return {f"omnimatte.{name}": value for name, value in context.items() if name != tracing.HEADER}
 
 
 def _passing(error: BaseException) -> bool:

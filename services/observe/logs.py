@@ -69,9 +69,10 @@ class JsonLines(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": without_secrets(record.getMessage()),
-            **current(),
-            **tracing.ids(),
         }
+        # Nobody's id takes the place of what the line itself says.
+        ids = {**current(), **tracing.ids()}
+        line |= {name: value for name, value in ids.items() if name not in line}
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = without_secrets(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
