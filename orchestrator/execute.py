@@ -62,9 +62,9 @@ class NodeEvent:
 @dataclass(frozen=True)
 class Retries:
     """How often a node is tried whose stage is out of reach, and how long is waited before: `first` seconds, then twice
-    as long each time, at most `longest`."""
+    as long each time, at most `longest`. The defaults outlast a model server that starts again with its weights."""
 
-    attempts: int = 5
+    attempts: int = 12
     first: float = 1.0
     longest: float = 30.0
 

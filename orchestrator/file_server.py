@@ -54,7 +54,11 @@ async def serving_files(
     runner = web.AppRunner(app, access_log=None, keepalive_timeout=15, handle_signals=False)
     made: list[Signer] = []
     find = _finder(database, store)
-    app.router.add_get("/files/{job}/{path:.+}", lambda request: _answer(request, made[0], find), allow_head=True)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await _answer(request, made[0], find)
+
+    app.router.add_get("/files/{job}/{path:.+}", answer, allow_head=True)
     await runner.setup()
     context = server_context(files.tls) if files.tls is not None else None
     try:

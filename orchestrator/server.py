@@ -26,7 +26,7 @@ from orchestrator.access.settings import endpoint
 from orchestrator.access.tokens import Tokens
 from orchestrator.access.transport import server_credentials
 from orchestrator.api import omnimatte_pb2, omnimatte_pb2_grpc
-from orchestrator.api.limits import Bounds, Limits
+from orchestrator.api.bounds import Bounds
 from orchestrator.api.servicer import Servicer
 from orchestrator.collect import Collector
 from orchestrator.collecting import collecting
@@ -38,6 +38,7 @@ from orchestrator.file_server import serving_files
 from orchestrator.jobs import Jobs
 from orchestrator.journal import Bell
 from orchestrator.keep import Keeper
+from orchestrator.limits import Limits
 from orchestrator.observe.calls import ObservedCalls
 from orchestrator.observe.metrics import Metrics, exported
 from orchestrator.observe.runner import ObservedRunner

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.access.settings import Access
-from orchestrator.api.limits import Limits
 from orchestrator.file_settings import Files
 from orchestrator.hygiene import Hygiene
+from orchestrator.limits import Limits
 from orchestrator.scheduling.pace import Pace
 from orchestrator.scheduling.policy import Policies
 from services.errors import BadOption

@@ -71,15 +71,27 @@ class Credentials:
 
     def channel(self, address: str, options: Sequence[tuple[str, Any]]) -> grpc.Channel:
         """A connection to HOST:PORT. Raises BadOption rather than send a token in the clear to another machine."""
+        secured = self._secured(address)
+        if secured is not None:
+            return grpc.secure_channel(address, secured, options=options)
+        return grpc.insecure_channel(address, options=options)
+
+    def aio_channel(self, address: str, options: Sequence[tuple[str, Any]]) -> grpc.aio.Channel:
+        """The same for asyncio."""
+        secured = self._secured(address)
+        if secured is not None:
+            return grpc.aio.secure_channel(address, secured, options=options)
+        return grpc.aio.insecure_channel(address, options=options)
+
+    def _secured(self, address: str) -> grpc.ChannelCredentials | None:
         if self.tls:
-            credentials = grpc.ssl_channel_credentials(self.ca, self.key, self.certificate)
-            return grpc.secure_channel(address, credentials, options=options)
+            return grpc.ssl_channel_credentials(self.ca, self.key, self.certificate)
         if self.token and not is_loopback(address.rpartition(":")[0]):
             raise BadOption(
                 f"the API key would travel to {address} in the clear; add --ca FILE with the server's authority, or "
                 "--tls for a well-known one."
             )
-        return grpc.insecure_channel(address, options=options)
+        return None
 
 
 def _read(path: Path) -> bytes:

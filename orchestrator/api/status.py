@@ -17,6 +17,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from services.errors import (
+    Busy,
     Cancelled,
     Internal,
     NotFound,
@@ -72,17 +73,22 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: OmnimatteErr
 
 def from_rpc(error: grpc.RpcError, *, address: str) -> OmnimatteError:
     """What a failed call to the server at `address` means to its caller."""
-    assert isinstance(error, grpc.Call)
-    status = rpc_status.from_call(error)
+    # Both clients' errors are calls, though only the blocking one's says so.
+    call: Any = error
+    status = rpc_status.from_call(call)
     if status is not None:
         return from_status(status)
-    code, details = error.code(), error.details() or ""
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+    code, details = call.code(), call.details() or ""
+    # What asyncio's gRPC says of a connection that breaks while it sends.
+    broken = code is grpc.StatusCode.INTERNAL and details == "Internal error from Core"
+    if broken or code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return Unavailable(
             f"the omnimatte server at {address} does not answer ({details}); check the address, and that it is up."
         )
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return Unavailable(f"the server at {address} is no omnimatte server of this version ({details}).")
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than" not in details:
+        return Busy(f"the omnimatte server at {address} has too much to do just now ({details}); try again.")
     return _by_code(code.value[0])(f"the omnimatte server at {address} answered: {details}")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import pytest
 import toys
-from conftest import Background, make_spec
+from conftest import Background, Caller, make_spec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -261,15 +261,15 @@ def test_jobs_name_uploads_and_nothing_else_in_the_store(client: Client, spec: S
         client.create_job({**spec, "source": {"digest": result}})
 
 
-def test_the_server_checks_specs_itself(client: Client, spec: Spec) -> None:
+def test_the_server_checks_specs_itself(call: Caller, spec: Spec) -> None:
     message = pb.Job(spec=pb.JobSpec(source=pb.File(digest=spec["source"]["digest"])))
     with pytest.raises(BadInput) as caught:
-        client._call(client._stub.CreateJob, pb.CreateJobRequest(job=message))
+        call("CreateJob", pb.CreateJobRequest(job=message))
     assert caught.value.field == "objects"
     message.spec.objects.add(label="vase", mask=pb.File(digest=spec["source"]["digest"]))
     message.spec.options.profile = "enormous"
     with pytest.raises(BadOption, match="compact, production"):
-        client._call(client._stub.CreateJob, pb.CreateJobRequest(job=message))
+        call("CreateJob", pb.CreateJobRequest(job=message))
 
 
 @pytest.mark.parametrize("name", ["jobs/nothing", "nothing", "jobs/", "jobs/a/b", ""])
@@ -281,11 +281,11 @@ def test_unknown_names_are_not_found(client: Client, name: str, tmp_path: Path) 
         client.download(name, tmp_path / "out")
 
 
-def test_bad_page_tokens_and_sizes_are_refused(client: Client) -> None:
+def test_bad_page_tokens_and_sizes_are_refused(call: Caller) -> None:
     with pytest.raises(BadOption, match="page_token"):
-        client._call(client._stub.ListJobs, pb.ListJobsRequest(page_token="\x00!"))
+        call("ListJobs", pb.ListJobsRequest(page_token="\x00!"))
     with pytest.raises(BadOption, match="page_size"):
-        client._call(client._stub.ListJobs, pb.ListJobsRequest(page_size=-1))
+        call("ListJobs", pb.ListJobsRequest(page_size=-1))
 
 
 def test_errors_carry_a_status_that_any_client_can_read(client: Client) -> None:

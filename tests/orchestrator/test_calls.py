@@ -9,10 +9,10 @@ from conftest import Background, Caller, error_of, make_spec
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from orchestrator.api import omnimatte_pb2 as pb
-from orchestrator.api.limits import Limits
 from orchestrator.api.specs import spec_to_message
 from orchestrator.api.status import from_status
 from orchestrator.client import Client
+from orchestrator.limits import Limits
 from orchestrator.scheduling.policy import Policies, Policy
 from orchestrator.spec import from_dict
 from services.errors import AlreadyExists, BadInput, BadPrompt, Busy, DeadlineExceeded, NotFound

@@ -209,7 +209,7 @@ def test_another_process_goes_on_with_an_upload(tmp_path: Path) -> None:
 
 
 def test_an_upload_that_falls_silent_ends(tmp_path: Path) -> None:
-    from orchestrator.api.limits import Limits
+    from orchestrator.limits import Limits
 
     with Background(tmp_path, limits=Limits(silence_seconds=0.3)) as running:
         call = Caller(running.server.address)

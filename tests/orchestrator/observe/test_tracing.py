@@ -40,6 +40,16 @@ with tracing.exporting("caller"), tracing.span("application"), Client(sys.argv[1
     job = client.create_job(make_spec(client, seed=int(sys.argv[2])))
 print(job.name)
 """
+AIO_CLIENT = """
+import asyncio, sys
+from orchestrator.client import AsyncClient
+from services.observe import tracing
+async def main():
+    async with AsyncClient(sys.argv[1]) as client:
+        assert [job async for job in client.list()] == []
+with tracing.exporting("caller"), tracing.span("application"):
+    asyncio.run(main())
+"""
 
 
 class Process:
@@ -133,6 +143,19 @@ def test_one_trace_leads_from_the_client_to_the_stage(collector: TraceCollector,
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     ended = [line for line in lines if line.get("job") == job and "succeeded" in line["message"]]
     assert [(line["tenant"], line["attempt"], line["trace"]) for line in ended] == [("local", "1", attempt.trace)]
+
+
+def test_the_asyncio_client_goes_on_with_the_trace_too(collector: TraceCollector, tmp_path: Path) -> None:
+    server = Process(tmp_path, collector.environment)
+    command = [sys.executable, "-c", AIO_CLIENT, server.address]
+    try:
+        subprocess.run(command, cwd=ROOT, env=_environment(collector.environment), check=True)
+        call = "omnimatte.v1.Omnimatte/ListJobs"
+        spans = collector.wait(lambda spans: {"caller", "server"} <= {s.service for s in spans if s.name == call})
+    finally:
+        server.kill()
+    [answer] = [span for span in spans if span.name == call and span.service == "server"]
+    assert chain(spans, answer) == ["application", call, call]
 
 
 def test_a_job_that_fails_says_so_in_its_spans(collector: TraceCollector, tmp_path: Path) -> None:
