@@ -10,6 +10,8 @@ comes from the server's own environment.
     OMNIMATTE_PROFILE   which models are loaded at the start (services/profiles.py), default compact
     OMNIMATTE_WEIGHTS   folder of published weights, where a profile or a request needs them
     OMNIMATTE_NETWORKS  where the stages' small networks run, see networks.py
+    OMNIMATTE_LOG_FORMAT   text (default) or json: log lines of the stages
+    OTEL_EXPORTER_OTLP_ENDPOINT   where traces go; default: nowhere
 
 Texts travel as UINT8 tensors, see tensors.py.
 
@@ -33,6 +35,7 @@ from model_repository.tensors import to_array, to_tensor
 from services import registry
 from services.artifacts import Store
 from services.errors import BadOption, Internal, OmnimatteError, encode, from_exception
+from services.observe import logs, tracing
 from services.profiles import preloaded
 from services.stage import Progress, Request, Result, Stage, event_to_json, execute
 
@@ -60,6 +63,8 @@ def stage_model(name: str, *, factory: Callable[[], Stage] | None = None) -> typ
 
     class StageModel:
         def initialize(self, args: dict[str, str]) -> None:
+            logs.configure(logs.chosen())
+            self._stop_tracing = tracing.start(f"omnimatte-{name}", **{"omnimatte.stage": name})
             self._store = Store(_required("OMNIMATTE_STORE"))
             threads = _use_threads_from_environment()
             self._stage = (
@@ -72,6 +77,9 @@ def stage_model(name: str, *, factory: Callable[[], Stage] | None = None) -> typ
         def execute(self, requests: list[Any]) -> None:
             for request in requests:
                 _answer(request, name=name, stage=self._stage, store=self._store)
+
+        def finalize(self) -> None:
+            self._stop_tracing()
 
     StageModel.__name__ = StageModel.__qualname__ = "TritonPythonModel"
     return StageModel

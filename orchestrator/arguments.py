@@ -14,6 +14,7 @@ from orchestrator.engines_cli import add_engines
 from orchestrator.options import FORMATS, IMAGE_CONTEXTS, SCHEDULES, TIERS
 from orchestrator.wishes import ObjectWish, box_wish, mask_wish, point_wish
 from services.errors import BadOption
+from services.observe.logs import FORMATS as FORMATS_OF_LOGS
 from services.profiles import MODELS, PROFILES
 from services.registry import STAGES
 
@@ -186,6 +187,12 @@ def _stage_limit(text: str) -> tuple[str, int]:
 
 
 def _add_access(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--log-format",
+        choices=FORMATS_OF_LOGS,
+        default="",
+        help="of log lines (default: $OMNIMATTE_LOG_FORMAT or text)",
+    )
     command.add_argument("--host", default="127.0.0.1", help="address of the gRPC API (default: this machine only)")
     command.add_argument(
         "--metrics-host", default="127.0.0.1", help="address of Prometheus (default: this machine only)"

@@ -11,10 +11,12 @@ Must not know: how anything is done. Heavy modules are imported by the command t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,7 @@ from orchestrator.file_settings import Files, Signing
 from orchestrator.settings import Home
 from orchestrator.wishes import merged
 from services.errors import BadInput, BadOption, Cancelled, OmnimatteError
+from services.observe import logs, tracing
 
 if TYPE_CHECKING:
     from orchestrator.access.credentials import Credentials
@@ -33,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status (see services/errors.py)."""
     try:
         parsed = parser().parse_args(arguments)
-        return _COMMANDS[parsed.command](parsed)
+        with _observed(parsed):
+            return _COMMANDS[parsed.command](parsed)
     except OmnimatteError as error:
         return _ended(error)
     except KeyboardInterrupt:
@@ -42,8 +46,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+@contextlib.contextmanager
+def _observed(parsed: argparse.Namespace) -> Iterator[None]:
+    """Log lines of the servers, traces of all that call or are called."""
+    server = parsed.command in ("up", "serve")
+    if server:
+        # The stages are processes of ours that look there.
+        os.environ[logs.VARIABLE] = logs.chosen(parsed.log_format)
+        logs.configure(os.environ[logs.VARIABLE], quiet=["dbos"])
+    # A server's life is no part of anybody's trace.
+    command = contextlib.nullcontext() if server else tracing.span(f"omnimatte {parsed.command}")
+    with tracing.exporting("omnimatte-orchestrator" if server else "omnimatte"), command:
+        yield
+
+
 def _ended(error: OmnimatteError) -> int:
-    print(f"omnimatte: {' '.join(error.message.split())}", file=sys.stderr)
+    logs.tell(f"omnimatte: {' '.join(error.message.split())}", level=logging.ERROR)
     return error.exit_code
 
 

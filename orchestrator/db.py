@@ -58,6 +58,7 @@ class Job:
         sequence: number of its newest event.
         executor: the replica that runs it, or ran it last. attempt: how many times one has begun to.
         failures: the objects that a job with `allow_partial` succeeded without.
+        trace: the `traceparent` of the call that created it; "" for none.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Job:
     executor: str = ""
     attempt: int = 0
     failures: tuple[Failure, ...] = ()
+    trace: str = ""
 
     @property
     def deadline(self) -> float:
@@ -131,11 +133,13 @@ class Database:
         tenant: str,
         request_id: str = "",
         within: Callable[[sa.Connection, str], None] = lambda *_: None,
+        trace: str = "",
     ) -> tuple[Job, bool]:
         """A new QUEUED job, and True; or the one that an equal request with this `request_id` made before, and False.
 
         request_id: unique within the tenant.
         within: what else belongs to the transaction that records the new job `job`; if it raises, there is no job.
+        trace: the `traceparent` that the job's attempts go on with.
 
         Raises:
             AlreadyExists: `request_id` was used for another spec.
@@ -157,6 +161,7 @@ class Database:
             "priority": spec.scheduling.priority,
             "deadline": job.deadline or None,
             "cost": float(len(spec.objects)),
+            "trace": trace,
         }
         try:
             with self._engine.begin() as connection:
@@ -346,6 +351,7 @@ def _job(row: sa.Row[Any]) -> Job:
         executor=row.executor,
         attempt=row.attempt,
         failures=tuple(Failure(label, decode(error)) for label, error in json.loads(row.failures or "[]")),
+        trace=row.trace,
     )
 
 

@@ -27,6 +27,7 @@ from orchestrator.streams import pulled
 from orchestrator.uploads import require_upload
 from services.artifacts import Artifact, Store
 from services.errors import BadInput, BadOption, Busy, Conflict, NotFound
+from services.observe.tracing import traceparent
 
 _DEFAULT_PAGE, _MAX_PAGE = 50, 200
 _MAX_REQUEST_ID = 128
@@ -102,7 +103,7 @@ class Jobs:
         await self._require_turn(tenant)
         within = self._keeper.uploads(file.digest for _, file in uploads(checked))
         job, created = await asyncio.to_thread(
-            self._database.create, checked, tenant=tenant, request_id=request_id, within=within
+            self._database.create, checked, tenant=tenant, request_id=request_id, within=within, trace=traceparent()
         )
         if created:
             await self._still_there(job, tenant=tenant)

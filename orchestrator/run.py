@@ -18,7 +18,8 @@ from orchestrator.estimate.estimator import Estimator
 from orchestrator.execute import NodeEvent, PartlyFailed, Slots, execute
 from orchestrator.journal import Bell, Journal
 from orchestrator.keep import Keeper
-from orchestrator.metrics import Metrics
+from orchestrator.observe.attempt import ended, observed
+from orchestrator.observe.metrics import Metrics
 from orchestrator.partial import concerns, without
 from orchestrator.patience import patiently
 from orchestrator.plan import Node, plan
@@ -95,17 +96,17 @@ class JobRunner:
             return
         if (record.executor, record.attempt) != (self._replica, attempt) or record.state.final or job in self._active:
             return
-        self._metrics.job_moved(job, JobState.RUNNING.value, final=False)
-        work = asyncio.create_task(self._work(record), name=job)
-        self._active[job] = work
-        try:
-            await asyncio.wait([work])
-        except asyncio.CancelledError:
-            work.cancel()
-            await asyncio.wait([work])
-            raise
-        finally:
-            del self._active[job]
+        with observed(record, self._metrics.jobs):
+            work = asyncio.create_task(self._work(record), name=job)
+            self._active[job] = work
+            try:
+                await asyncio.wait([work])
+            except asyncio.CancelledError:
+                work.cancel()
+                await asyncio.wait([work])
+                raise
+            finally:
+                del self._active[job]
 
     async def _work(self, job: Job) -> None:
         try:
@@ -187,6 +188,7 @@ class JobRunner:
             await self._fail(job, self._broken)
         elif await patiently(self._queue.hand_back, Claim(job.id, job.attempt)):
             self._bell.ring(job.id)
+            self._metrics.jobs.handed_back()
             _log.info("job %s waits again", job.id)
 
     async def _fail(self, job: Job, error: OmnimatteError) -> None:
@@ -216,6 +218,6 @@ class JobRunner:
         )
         if moved:
             self._bell.ring(job.id)
-            self._metrics.job_moved(job.id, to.value, final=to.final)
+            ended(job, to, self._metrics.jobs, error=error)
             _log.info("job %s is %s", job.id, to.value)
         return moved

@@ -48,6 +48,8 @@ JOBS = sa.Table(
     sa.Column("executor", sa.String(63), nullable=False, server_default=""),
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
     sa.Column("failures", sa.Text, nullable=False, server_default="[]"),
+    # The call that created it, as W3C Trace Context writes it: every attempt goes on with its trace.
+    sa.Column("trace", sa.String(64), nullable=False, server_default=""),
     sa.UniqueConstraint("tenant", "request_id", name="jobs_request"),
     sa.Index("ix_jobs_tenant", "tenant", "id"),
     sa.Index("ix_jobs_queue", "state", "tenant", "line", "priority", "id"),

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import sys
 from collections.abc import Mapping
 
 from orchestrator.runners.triton import INSTANCES, TritonRunner
 from orchestrator.server import serving
 from orchestrator.settings import Settings
+from services.observe.logs import tell
 
 
 def serve(settings: Settings, *, triton: str, limits: Mapping[str, int]) -> int:
@@ -43,7 +43,7 @@ async def _serve(settings: Settings, triton: str, limits: Mapping[str, int]) -> 
             text = (
                 f"ready: {settings.executor_id} has its gRPC API on {server.address}, metrics on {server.metrics_url}"
             )
-            print(text, file=sys.stderr, flush=True)
+            tell(text)
             await loop.create_future()
     finally:
         await runner.close()

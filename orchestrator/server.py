@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +39,11 @@ from orchestrator.jobs import Jobs
 from orchestrator.journal import Bell
 from orchestrator.keep import Keeper
 from orchestrator.limits import Limits
-from orchestrator.metrics import Metrics, exported
+from orchestrator.observe.calls import ObservedCalls
+from orchestrator.observe.metrics import Metrics, exported
+from orchestrator.observe.runner import ObservedRunner
+from orchestrator.observe.survey import Surveyed, Surveyor
+from orchestrator.observe.tenants import TenantLabels
 from orchestrator.preview import Reader
 from orchestrator.references import References
 from orchestrator.run import JobRunner
@@ -114,15 +118,14 @@ async def serving(
         references = await asyncio.to_thread(References, database.engine)
         keeper = Keeper(store, references, limit_bytes=settings.hygiene.limit_bytes)
         bell = Bell()
-        metrics = Metrics(
-            lambda: {state.value: count for state, count in database.counts().items()},
-            store_size=references.size,
-            store_limit=settings.hygiene.limit_bytes,
-        )
-
+        tenants = TenantLabels()
+        metrics = Metrics(tenants=tenants)
+        runner = ObservedRunner(runner, metrics.jobs)
         estimator = Estimator(ledger=Ledger(database.engine), store=store)
         slots = Slots(total=settings.running_stages, limits=limits)
         queue = Queue(database.engine, settings.policies)
+        surveyor = Surveyor(database=database, queue=queue, references=references)
+        metrics.register(Surveyed(surveyor, tenants=tenants, store_limit=settings.hygiene.limit_bytes))
         stack.enter_context(identity(database.engine, settings.executor_id))
         job_runner = JobRunner(
             replica=settings.executor_id,
@@ -144,6 +147,7 @@ async def serving(
             attempts=partial(Workflows, engine),
             runner=job_runner,
             pace=settings.pace,
+            on_sweep=lambda sweep: metrics.jobs.swept(sweep.silent, sweep.jobs),
         )
         key = await asyncio.to_thread(signing_key, database.engine)
         signer = await stack.enter_async_context(
@@ -181,7 +185,9 @@ async def serving(
         keys = Keys(database.engine) if access.api_keys else None
         authenticator = Known(keys=keys, tokens=tokens) if access.authenticates else everybody
         grpc_server, health_servicer = await _grpc_server(
-            Servicer(jobs, uploads), Gate(authenticator, audit), settings.limits
+            Servicer(jobs, uploads),
+            [ObservedCalls(metrics.calls), Bounds(settings.limits), Gate(authenticator, audit)],
+            settings.limits,
         )
         port = _listen(grpc_server, settings, credentials)
         metrics_port = stack.enter_context(exported(metrics, host=settings.metrics_host, port=settings.metrics_port))
@@ -210,11 +216,9 @@ async def serving(
 
 
 async def _grpc_server(
-    servicer: Servicer, gate: Gate, limits: Limits
+    servicer: Servicer, interceptors: Sequence[grpc.aio.ServerInterceptor], limits: Limits
 ) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
-    server = grpc.aio.server(
-        interceptors=[Bounds(limits), gate], options=limits.options(), maximum_concurrent_rpcs=limits.calls
-    )
+    server = grpc.aio.server(interceptors=interceptors, options=limits.options(), maximum_concurrent_rpcs=limits.calls)
     omnimatte_pb2_grpc.add_OmnimatteServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     health_servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import sys
 from typing import Any
 
 from orchestrator.embedded import embedded_stack
 from orchestrator.settings import Home
+from services.observe.logs import tell
 
 
 def up(home: Home, **settings: Any) -> int:
@@ -32,13 +32,9 @@ async def _up(home: Home, **settings: Any) -> None:
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
-    _say(f"starting the stack in {home.path}; this takes some seconds")
+    tell(f"starting the stack in {home.path}; this takes some seconds")
     async with embedded_stack(home, **settings) as stack:
-        _say(f"ready: gRPC API on {stack.server.address}, metrics on {stack.server.metrics_url}; Ctrl-C stops it")
+        tell(f"ready: gRPC API on {stack.server.address}, metrics on {stack.server.metrics_url}; Ctrl-C stops it")
         error = await stack.dead
-        _say("the stack is broken and stops; running jobs have ended with this error, queued ones wait")
+        tell("the stack is broken and stops; running jobs have ended with this error, queued ones wait")
         raise error
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from orchestrator.db import Database
 from orchestrator.keep import Keeper
-from orchestrator.metrics import Metrics
+from orchestrator.observe.metrics import Metrics
 from orchestrator.spec import File
 from orchestrator.streams import pulled, pump
 from orchestrator.upload_sessions import Session, Sessions

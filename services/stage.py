@@ -9,14 +9,22 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+from opentelemetry.trace import SpanKind
+
 from services.artifacts import Artifact, Checkpoint, Draft, Store, digest
 from services.errors import BadOption, Cancelled, OutOfSpace, Unavailable, from_exception
+from services.observe import tracing
+from services.observe.about import about
+from services.observe.processor import holds_gpu
+
+_log = logging.getLogger(__name__)
 
 Params = Mapping[str, Any]
 
@@ -30,15 +38,19 @@ class Request:
         params: JSON values; part of the address.
         inputs: name of the input -> address of a finished artifact.
         subject: what a message or a log should call this work ("casper/vase"); not part of the address.
+        context: whom it is for (services/observe/about.py), and its trace: for log lines and spans; not part of the
+            address.
     """
 
     stage: str
     params: Params = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     subject: str = ""
+    context: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def to_json(self) -> str:
-        return json.dumps({"stage": self.stage, "params": self.params, "inputs": self.inputs, "subject": self.subject})
+        data = {"stage": self.stage, "params": self.params, "inputs": self.inputs, "subject": self.subject}
+        return json.dumps({**data, "context": dict(self.context)} if self.context else data)
 
     @classmethod
     def from_json(cls, text: str) -> Request:
@@ -50,6 +62,7 @@ class Request:
                 params=dict(data["params"]),
                 inputs={str(name): str(address) for name, address in data["inputs"].items()},
                 subject=str(data.get("subject", "")),
+                context={str(name): str(value) for name, value in data.get("context", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadOption(
@@ -76,12 +89,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """Where the stage's output is. `cached` tells that it was there already and nothing was computed."""
+    """Where the stage's output is. `cached` tells that it was there already and nothing was computed, `gpu` that the
+    process that computed it held one."""
 
     address: str
     meta: Params
     seconds: float
     cached: bool
+    gpu: bool = False
 
 
 def event_to_json(event: Progress | Result) -> str:
@@ -104,6 +119,7 @@ def event_to_json(event: Progress | Result) -> str:
             "meta": event.meta,
             "seconds": event.seconds,
             "cached": event.cached,
+            "gpu": event.gpu,
         }
     )
 
@@ -192,7 +208,30 @@ def execute(
         OmnimatteError: always a member of the tree. Nothing half-made stays in the store.
     """
     subject = request.subject or stage.name
+    # The trace is the spans' own to tell.
+    ids = {name: value for name, value in request.context.items() if name != tracing.HEADER}
+    named = {f"omnimatte.{name}": value for name, value in {**ids, "stage": stage.name, "subject": subject}.items()}
+    parent = request.context.get(tracing.HEADER, "")
+    with about(**ids), tracing.span(stage.name, kind=SpanKind.SERVER, parent=parent, attributes=named) as span:
+        try:
+            result = _found_or_made(stage, request, store, subject, on_progress, cancelled)
+        except Exception as error:
+            failure = from_exception(error, doing=subject)
+            _log.info("%s has ended: %s", subject, failure.message)
+            raise failure from error
+        span.set_attributes({"omnimatte.address": result.address, "omnimatte.cached": result.cached})
+        _log.info("%s is %s, %.3f s", subject, "found" if result.cached else "done", result.seconds)
+        return result
 
+
+def _found_or_made(
+    stage: Stage,
+    request: Request,
+    store: Store,
+    subject: str,
+    on_progress: Callable[[Progress], None],
+    cancelled: Callable[[], bool],
+) -> Result:
     def check() -> None:
         if cancelled():
             raise Cancelled(f"{subject} was cancelled before it finished; send the job again to resume.")
@@ -202,30 +241,29 @@ def execute(
     ) -> None:
         on_progress(Progress(done, total, note, losses or {}, preview))
 
-    try:
-        address = address_of(stage, request)
-        found = store.find(address)
-        if found is not None:
-            return Result(address=address, meta=found.meta, seconds=found.manifest.seconds, cached=True)
-        check()
-        inputs = {name: store.get(where) for name, where in request.inputs.items()}
+    address = address_of(stage, request)
+    found = store.find(address)
+    if found is not None:
+        return Result(address=address, meta=found.meta, seconds=found.manifest.seconds, cached=True)
+    check()
+    inputs = {name: store.get(where) for name, where in request.inputs.items()}
+    with tracing.span("load"):
         stage.load(request.params)
-        started = time.monotonic()
-        draft, checkpoint = store.draft(address, stage=stage.name), store.checkpoint(address)
-        try:
+    started = time.monotonic()
+    draft, checkpoint = store.draft(address, stage=stage.name), store.checkpoint(address)
+    try:
+        with tracing.span("run"):
             meta = stage.run(Work(request.params, inputs, draft, progress, check, checkpoint))
-            check()
-            seconds = time.monotonic() - started
-            draft.commit(request=_provenance(stage, request), meta=meta, seconds=seconds)
-        except BaseException as error:
-            draft.abort()
-            if not _passing(error):
-                checkpoint.clear()
-            raise
-        checkpoint.clear()
-    except Exception as error:
-        raise from_exception(error, doing=subject) from error
-    return Result(address=address, meta=meta, seconds=round(seconds, 3), cached=False)
+        check()
+        seconds = time.monotonic() - started
+        draft.commit(request=_provenance(stage, request), meta=meta, seconds=seconds)
+    except BaseException as error:
+        draft.abort()
+        if not _passing(error):
+            checkpoint.clear()
+        raise
+    checkpoint.clear()
+    return Result(address=address, meta=meta, seconds=round(seconds, 3), cached=False, gpu=holds_gpu())
 
 
 def _passing(error: BaseException) -> bool:

@@ -18,9 +18,10 @@ from orchestrator.access.audit import Audit
 from orchestrator.access.caller import LOCAL, Caller, calling
 from orchestrator.access.keys import PREFIX, Keys
 from orchestrator.access.tokens import Tokens
-from orchestrator.api.handlers import behaviour, rebuilt
+from orchestrator.api.handlers import behaviour, code_name, rebuilt
 from orchestrator.api.status import abort
 from services.errors import OmnimatteError, Unauthenticated, Unavailable, from_exception
+from services.observe.about import about
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class Gate(grpc.aio.ServerInterceptor):
         async def answer(request: Any, context: Context) -> Any:
             caller = await self._admitted(context, method)
             call = _Call(self._audit, caller, context, method)
-            with calling(caller), call:
+            with calling(caller), about(tenant=caller.tenant), call:
                 call.concerns(request)
                 answered = await inner(request, context)
                 call.concerns(answered)
@@ -112,7 +113,7 @@ class Gate(grpc.aio.ServerInterceptor):
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             caller = await self._admitted(context, method)
             call = _Call(self._audit, caller, context, method)
-            with calling(caller), call:
+            with calling(caller), about(tenant=caller.tenant), call:
                 call.concerns(request)
                 async for answered in inner(request, context):
                     yield answered
@@ -165,18 +166,10 @@ class _Call:
         if error is None:
             return "OK"
         if isinstance(error, grpc.aio.AbortError):
-            return _code_name(self._context.code())
+            return code_name(self._context.code())
         if isinstance(error, asyncio.CancelledError):
             return "CANCELLED"
         return from_exception(error, doing=self._method).status
-
-
-def _code_name(code: Any) -> str:
-    """The name of a status code, which gRPC tells as its own kind or as a number."""
-    for known in grpc.StatusCode:
-        if code is known or code == known.value[0]:
-            return known.name
-    return "UNKNOWN"
 
 
 def _bearer(context: Context) -> str | None:

@@ -39,3 +39,11 @@ def rebuilt(
         request_deserializer=handler.request_deserializer,
         response_serializer=handler.response_serializer,
     )
+
+
+def code_name(code: Any) -> str:
+    """The name of a status code, which gRPC tells as its own kind or as a number."""
+    for known in grpc.StatusCode:
+        if code is known or code == known.value[0]:
+            return known.name
+    return "UNKNOWN"

@@ -45,7 +45,7 @@ class AsyncClient:
         self.address = address
         self._timeout = timeout
         self._retry = retry
-        self._metadata = credentials.metadata
+        self._credentials = credentials
         self._channel = credentials.aio_channel(address, calls.OPTIONS)
         self._stub: Any = omnimatte_pb2_grpc.OmnimatteStub(self._channel)  # type: ignore[no-untyped-call]
 
@@ -209,7 +209,7 @@ class AsyncClient:
         method, failures = getattr(self._stub, call.method), 0
         while True:
             try:
-                with self._errors():
+                with calls.traced(call), self._errors():
                     timeout = None if patient else self._timeout
                     return await method(call.request, timeout=timeout, metadata=self._metadata)
             except NotFound:
@@ -222,6 +222,10 @@ class AsyncClient:
                 if pause is None:
                     raise
             await asyncio.sleep(pause)
+
+    @property
+    def _metadata(self) -> calls.Metadata:
+        return calls.metadata(self._credentials)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

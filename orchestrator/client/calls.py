@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
+from opentelemetry.trace import Span, SpanKind
 
+from orchestrator.access.credentials import Credentials
 from orchestrator.api import omnimatte_pb2 as pb
 from orchestrator.api.specs import spec_to_message
 from orchestrator.api.status import from_status
 from orchestrator.spec import from_dict
 from services.errors import OmnimatteError
+from services.observe import tracing
 
 FINAL_STATES = frozenset({pb.Job.SUCCEEDED, pb.Job.FAILED, pb.Job.CANCELLED})
 OPTIONS = (
@@ -46,6 +50,19 @@ class Call:
     method: str
     request: Any
     removes: bool = False
+
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+def metadata(credentials: Credentials) -> Metadata:
+    """Of a call that is made now: who we are, and which trace it belongs to."""
+    return (*credentials.metadata, *tracing.headers().items())
+
+
+def traced(call: Call) -> AbstractContextManager[Span]:
+    """Around one sending of a call: its span, where traces are sent."""
+    return tracing.span(f"omnimatte.v1.Omnimatte/{call.method}", kind=SpanKind.CLIENT)
 
 
 def create(spec: Mapping[str, Any], request_id: str) -> Call:

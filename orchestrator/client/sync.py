@@ -62,7 +62,7 @@ class Client:
         self.address = address
         self._timeout = timeout
         self._retry = retry
-        self._metadata = credentials.metadata
+        self._credentials = credentials
         self._channel = credentials.channel(address, calls.OPTIONS)
         self._stub: Any = omnimatte_pb2_grpc.OmnimatteStub(self._channel)  # type: ignore[no-untyped-call]
 
@@ -248,7 +248,7 @@ class Client:
         method, failures = getattr(self._stub, call.method), 0
         while True:
             try:
-                with self._errors():
+                with calls.traced(call), self._errors():
                     timeout = None if patient else self._timeout
                     return method(call.request, timeout=timeout, metadata=self._metadata)
             except NotFound:
@@ -261,6 +261,10 @@ class Client:
                 if pause is None:
                     raise
             time.sleep(pause)
+
+    @property
+    def _metadata(self) -> calls.Metadata:
+        return calls.metadata(self._credentials)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.embedded import embedded_stack, locked
-from orchestrator.metrics import Metrics, exported
+from orchestrator.observe.metrics import Metrics, exported
 from orchestrator.runners.local import LocalRunner
 from orchestrator.server import serving
 from orchestrator.settings import Home, Settings

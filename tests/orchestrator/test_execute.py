@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.execute import NodeEvent, NodeState, Retries, Slots, execute
-from orchestrator.metrics import Metrics
+from orchestrator.observe.metrics import Metrics
 from orchestrator.plan import Node, Output, plan
 from orchestrator.spec import from_dict
 from services.errors import BadVideo, Internal, Unavailable, decode
@@ -195,7 +195,7 @@ def test_pauses_grow_up_to_a_limit() -> None:
 
 
 def test_retries_are_counted_and_nothing_stays_in_flight() -> None:
-    metrics = Metrics(dict)
+    metrics = Metrics()
     observe = metrics.observer()
     for state in (NodeState.QUEUED, NodeState.RUNNING, NodeState.QUEUED, NodeState.RUNNING, NodeState.DONE):
         observe(NodeEvent("ssr/background", "ssr", state))

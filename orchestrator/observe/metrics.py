@@ -1,74 +1,36 @@
 """What Prometheus is told about the orchestrator.
 
 A registry of its own, so that several servers and tests in one process do not share figures. Names end in their unit;
-labels are the few stages and states, never a job.
+labels are few: stages, states, methods, and the first hundred tenants; never a job. docs/operations.md lists them all.
 Must not know: where the events come from.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import importlib.metadata
+import platform
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
-from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from orchestrator.execute import NodeEvent, NodeState
+from orchestrator.observe.call_figures import CallFigures
+from orchestrator.observe.job_figures import JobFigures
+from orchestrator.observe.tenants import TenantLabels
 from services.errors import Unavailable
 
 _SECONDS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1200, 3600)
 
 
-class _Jobs(Collector):
-    """Asks the database when Prometheus asks us: the figures are right after a restart, and for every replica."""
-
-    def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
-        self._counts = counts
-
-    def describe(self) -> Iterable[Metric]:
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        counts = self._counts()
-        jobs = GaugeMetricFamily("omnimatte_jobs", "Recorded jobs by state.", labels=["state"])
-        for state, count in counts.items():
-            jobs.add_metric([state], count)
-        yield jobs
-        yield GaugeMetricFamily("omnimatte_queue_length", "Jobs that wait for their turn.", counts.get("queued", 0))
-
-
-class _Store(Collector):
-    """Asks the database for the store's size when Prometheus asks us, as it is the same for every replica."""
-
-    def __init__(self, size: Callable[[], int], limit: int) -> None:
-        self._size = size
-        self._limit = limit
-
-    def describe(self) -> Iterable[Metric]:
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("omnimatte_store_bytes", "Bytes in the artifact store.", self._size())
-        yield GaugeMetricFamily("omnimatte_store_limit_bytes", "Bytes that it may hold; 0: no limit.", self._limit)
-
-
 class Metrics:
     """The orchestrator's figures."""
 
-    def __init__(
-        self,
-        job_counts: Callable[[], Mapping[str, int]] = dict,
-        *,
-        store_size: Callable[[], int] = int,
-        store_limit: int = 0,
-    ) -> None:
-        """`job_counts()` answers how many jobs are in each state, `store_size()` how many bytes the store holds; they
-        are asked with every scrape, in another thread."""
+    def __init__(self, *, tenants: TenantLabels | None = None) -> None:
+        """tenants: the labels of tenants, shared with what else is registered."""
+        self._tenants = tenants or TenantLabels()
         self.registry = CollectorRegistry()
-        self.registry.register(_Jobs(job_counts))
-        self.registry.register(_Store(store_size, store_limit))
         self._collected = Counter(
             "omnimatte_store_collected_bytes",
             "Bytes that nobody needed and that went.",
@@ -97,15 +59,19 @@ class Metrics:
         self._in_flight = Gauge(
             "omnimatte_stages_in_flight", "Stage runs that are dispatched.", ["stage"], registry=self.registry
         )
-        self._job_seconds = Histogram(
-            "omnimatte_job_seconds",
-            "Time from a job's dispatch to its end.",
-            ["state"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._started: dict[str, float] = {}
         self._uploaded = Counter("omnimatte_upload_bytes", "Bytes received as uploads.", registry=self.registry)
+        self.jobs = JobFigures(self.registry, self._tenants)
+        self.calls = CallFigures(self.registry)
+        self._build(self.registry)
+
+    def register(self, collector: Collector) -> None:
+        """Ask `collector` too, whenever Prometheus asks us."""
+        self.registry.register(collector)
+
+    @staticmethod
+    def _build(registry: CollectorRegistry) -> None:
+        info = Gauge("omnimatte_build_info", "Which version this is.", ["version", "python"], registry=registry)
+        info.labels(_version(), platform.python_version()).set(1)
 
     def observer(self) -> Callable[[NodeEvent], None]:
         """What to call with each node event of one run of a plan."""
@@ -131,14 +97,6 @@ class Metrics:
                 self._seconds.labels(event.stage).observe(event.seconds)
 
         return observe
-
-    def job_moved(self, job: str, state: str, *, final: bool) -> None:
-        """Job `job` began to run here, or reached the final state `state`."""
-        now = time.monotonic()
-        if not final:
-            self._started.setdefault(job, now)
-        elif job in self._started:
-            self._job_seconds.labels(state).observe(now - self._started.pop(job))
 
     def collected(self, kind: str, size: int) -> None:
         """Something of `size` bytes was deleted."""
@@ -172,3 +130,10 @@ def exported(metrics: Metrics, *, host: str, port: int) -> Iterator[int]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("omnimatte")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
