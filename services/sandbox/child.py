@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import gc
 import json
 import os
@@ -31,7 +32,8 @@ from services.sandbox.confine import be_first_to_go, keep_only, lock
 from services.sandbox.wire import Piece, send
 
 Job = Callable[..., Iterator[Piece]]
-"""`job(files, **params)`: reads the open files, and answers."""
+"""`job(files, **params)`: reads the open files, and answers. It can open no other file: what it would import on the way
+is imported before by a function `prepare()` of its module, if there is one."""
 
 NO_MEMORY = 77
 STATUS = struct.Struct("<i")
@@ -71,17 +73,13 @@ class _Nursery:
                 poll.register(one.watch, select.POLLIN)
             ready = {descriptor for descriptor, _ in poll.poll()}
             for one in list(self._running):
-                if one.watch in ready:
-                    one.kill()
-                    self._bury(one)
-                elif one.handle in ready:
+                if one.watch in ready or one.handle in ready:
                     self._bury(one)
             if self._control.fileno() in ready and not self._accept():
                 return
 
     def end(self) -> None:
         for one in list(self._running):
-            one.kill()
             self._bury(one)
 
     def _accept(self) -> bool:
@@ -105,8 +103,8 @@ class _Nursery:
         return True
 
     def _bury(self, one: _Running) -> None:
+        one.kill()  # If it has ended, what it may have forked.
         _, status = os.waitpid(one.pid, 0)
-        one.kill()  # What it may have forked.
         self._running.remove(one)
         with contextlib.suppress(OSError):
             os.write(one.watch, STATUS.pack(os.waitstatus_to_exitcode(status)))
@@ -131,7 +129,7 @@ def _child(request: Any, jobs: dict[str, Job], *, parent: int, answers: int, fil
 
 def _answer(job: Job, params: dict[str, Any], answers: int, files: Sequence[int]) -> int:
     """Run the job; returns the exit code."""
-    opened: list[BinaryIO] = [os.fdopen(descriptor, "r+b") for descriptor in files]
+    opened: list[BinaryIO] = [_open(descriptor) for descriptor in files]
     with socket.socket(fileno=answers) as sock:
         try:
             for piece in job(opened, **params):
@@ -150,9 +148,17 @@ def _answer(job: Job, params: dict[str, Any], answers: int, files: Sequence[int]
     return 0
 
 
+def _open(descriptor: int) -> BinaryIO:
+    writable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+    return os.fdopen(descriptor, "r+b" if writable else "rb")
+
+
 def _load(name: str) -> Job:
-    module, _, function = name.partition(":")
-    job: Job = getattr(import_module(module), function)
+    module_name, _, function = name.partition(":")
+    module = import_module(module_name)
+    if hasattr(module, "prepare"):
+        module.prepare()
+    job: Job = getattr(module, function)
     return job
 
 

@@ -17,12 +17,12 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import services
-from services.errors import Unavailable, decode
+from services.errors import BadInput, OutOfSpace, Unavailable, decode
 from services.sandbox.allowance import Allowance
 from services.sandbox.child import NO_MEMORY, STATUS
 from services.sandbox.wire import Nonsense, Piece, receive
@@ -31,6 +31,7 @@ How = Literal["crashed", "killed", "memory", "slow", "nonsense", "failed"]
 
 _TICK = 0.25
 _GRACE = 5.0
+_MESSAGE_CHARACTERS = 4000
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL", "TZ")
 
 
@@ -72,7 +73,7 @@ class Sandbox:
         params: Mapping[str, Any],
         *,
         check: Callable[[], None] = lambda: None,
-    ) -> Iterator[Piece]:
+    ) -> Generator[Piece, None, None]:
         """What the job answers, as it comes. However this generator ends, the process is gone afterwards.
 
         files: open files that it may use, at most 8. params: JSON. check: called while waiting; may raise.
@@ -94,7 +95,7 @@ class Sandbox:
                     elif piece.kind == "end":
                         return
                     elif piece.kind == "refused":
-                        raise decode(str(piece.facts.get("error")))
+                        raise _refusal(str(piece.facts.get("error")))
                     else:
                         raise Broken("failed", str(piece.facts.get("trace")))
                 raise Broken("nonsense", f"more than {allowance.answers} answers")
@@ -214,8 +215,18 @@ def _end_process(control: socket.socket, process: subprocess.Popen[bytes]) -> No
         process.wait()
 
 
+def _refusal(text: str) -> Exception:
+    # A process that has been taken over may not blame the service, or make it try again for ever.
+    error = decode(text[:_MESSAGE_CHARACTERS])
+    if isinstance(error, BadInput | OutOfSpace):
+        return error
+    return Broken("nonsense", f"an error of class {type(error).__name__}")
+
+
 def _no_process() -> Unavailable:
-    return Unavailable("the process that reads uploaded files is gone; look for its last words in the log and try again.")
+    return Unavailable(
+        "the process that reads uploaded files is gone; look for its last words in the log and try again."
+    )
 
 
 def _environment() -> dict[str, str]:

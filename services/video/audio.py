@@ -40,9 +40,9 @@ class Sound:
         return {"codec": self.codec, "rate": self.rate, "channels": self.channels}
 
 
-def extract(file: BinaryIO, name: str, target: Path, *, origin: Fraction) -> Sound | None:
-    """Copy the first audio stream of the video `file` into the Matroska file `target`; None when there is
-    none.
+def extract(file: BinaryIO, name: str, target: Path | BinaryIO, *, origin: Fraction) -> Sound | None:
+    """Copy the first audio stream of the video `file` into the Matroska file `target` (a path, or an open, empty file);
+    None when there is none.
 
     origin: time of the first video frame in the file, in seconds; it becomes zero in `target`.
     """
@@ -51,7 +51,7 @@ def extract(file: BinaryIO, name: str, target: Path, *, origin: Fraction) -> Sou
             return None
         stream = container.streams.audio[0]
         sound = Sound(codec=stream.codec.name, rate=stream.rate or 0, channels=stream.channels)
-        with av.open(str(target), "w", format="matroska") as output:
+        with av.open(str(target) if isinstance(target, Path) else target, "w", format="matroska") as output:
             track = Track(output, container, family="matroska", origin=origin)
             track.until(None)
     return sound

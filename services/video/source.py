@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from services.errors import BadVideo
 from services.video import color as colors
-from services.video.limits import LIMITS, Limits, check_length, check_size
+from services.video.limits import LIMITS, Limits, check_length, check_size, check_streams
 
 # Whitelisted by name. Each reads one file; none of them can name another (HLS, DASH, concat and image
 # patterns can).
@@ -105,6 +105,7 @@ class Source:
         self._decoded = 0
         self._ends: dict[int, Fraction] = {}  # stream index -> seconds
         self._last_duration_missing = 0
+        check_streams(name, len(container.streams), limits=limits)
         self._stream = _video_stream(container, name)
         check_size(name, width=self._stream.width, height=self._stream.height, limits=limits)
         seconds = (container.duration or 0) / av.time_base

@@ -8,7 +8,7 @@ import pytest
 
 from services.artifacts import Artifact, Store
 from services.errors import BadMask
-from services.ingest.mask import coverage
+from services.ingest.coverage import coverage
 from services.ingest.stage import Ingest
 from services.stage import Request, execute
 from tests.services.clips import make_clip, moving_square, png_bytes, tar_bytes
