@@ -33,11 +33,7 @@ class Opening:
         """Raises Broken."""
         facts = _facts(piece)
         color = facts.get("color")
-        if (
-            not isinstance(color, dict)
-            or len(color) > 8
-            or not all(_is_short(v) or type(v) is bool for v in color.values())
-        ):
+        if not isinstance(color, dict) or len(color) > 8 or not all(map(_is_word, color.values())):
             raise Broken("nonsense", "no colour")
         return cls(
             frames=_whole(facts, "frames", 0, LIMITS.max_frames),
@@ -68,7 +64,7 @@ class Ending:
                 raise Broken("nonsense", "no timestamps")
             times = {"time_base": _fraction(times, "time_base"), "pts": pts}
         if audio is not None:
-            if not isinstance(audio, dict) or not _is_short(audio.get("codec")):
+            if not isinstance(audio, dict) or not _is_word(audio.get("codec")):
                 raise Broken("nonsense", "no sound")
             audio = {
                 "codec": audio["codec"],
@@ -98,5 +94,5 @@ def _fraction(facts: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _is_short(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= 80
+def _is_word(value: object) -> bool:
+    return isinstance(value, bool) or (isinstance(value, str) and len(value) <= 80)

@@ -25,7 +25,7 @@ from services.video.limits import LIMITS, check_length, check_size
 
 
 def ingest(work: Work, file: BinaryIO, name: str, *, decoders: Sandbox) -> Params:
-    """Have `file` decoded into array "frames" [T, H, W, 3] and, if it has sound, "audio.mka". Raises BadVideo."""
+    """Decode `file` into array "frames" [T, H, W, 3] and, if it has sound, "audio.mka". Raises BadVideo."""
     with tempfile.NamedTemporaryFile(suffix=".mka") as sound:
         pieces = reading.pieces(decoders, "video", [file, sound.file], {"name": name}, check=work.check)
         with reading.refusing(lambda why: BadVideo(f"{name}: {why}")), closing(pieces):

@@ -98,8 +98,10 @@ def _members(archive: tarfile.TarFile, limits: Limits) -> list[tarfile.TarInfo]:
             raise BadImage(f"a name in it is longer than {limits.max_name} characters")
         if _hidden(member.name) or member.isdir():
             continue
-        if not member.isreg() or member.issparse():
-            raise BadImage(f"{member.name!r} in it is a link, a device or a sparse file; only image files are read")
+        if not member.isreg():
+            raise BadImage(f"{member.name!r} in it is a link or a device; only image files are read")
+        if member.issparse():
+            raise BadImage(f"{member.name!r} in it is a sparse file; make the tar without them")
         if not 0 <= member.size <= limits.max_image_bytes:
             raise BadImage(f"{member.name!r} in it is larger than {limits.max_image_bytes >> 20} MiB")
         total += member.size

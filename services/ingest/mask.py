@@ -26,7 +26,7 @@ THRESHOLD = 128
 
 
 def ingest(work: Work, file: BinaryIO, name: str, *, label: str, decoders: Sandbox) -> Params:
-    """Have `file` decoded into array "masks" [T, H, W, 1], as many frames and pixels as input `video`. Raises BadMask."""
+    """Decode `file` into array "masks" [T, H, W, 1], as many frames and pixels as input `video`. Raises BadMask."""
     meta = work.inputs["video"].meta
     count, height, width = int(meta["frames"]), int(meta["height"]), int(meta["width"])
     subject = f"the mask of {label!r} ({name})"

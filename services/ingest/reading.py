@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, Literal
+from typing import IO, Any, Literal
 
 from services.errors import BadInput, OutOfSpace
 from services.sandbox.allowance import Allowance
@@ -34,7 +34,7 @@ def sandbox(allowance: Allowance | None = None) -> Sandbox:
 def pieces(
     decoders: Sandbox,
     job: Literal["video", "mask"],
-    files: Sequence[BinaryIO],
+    files: Sequence[IO[bytes]],
     params: Mapping[str, Any],
     *,
     check: Callable[[], None],

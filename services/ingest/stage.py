@@ -21,6 +21,8 @@ from services.ingest import clip, mask, reading
 from services.sandbox.running import Sandbox
 from services.stage import Params, Stage, Work
 
+_NAME_CHARACTERS = 255
+
 
 class Ingest(Stage):
     name = "ingest"
@@ -44,7 +46,7 @@ class Ingest(Stage):
 @contextlib.contextmanager
 def _local(upload: Artifact) -> Iterator[tuple[BinaryIO, str]]:
     """The upload as a seekable local file, and the name that its sender gave it."""
-    name = Path(str(upload.meta.get("filename") or "upload")).name
+    name = Path(str(upload.meta.get("filename") or "upload")).name[-_NAME_CHARACTERS:]
     with tempfile.TemporaryFile() as file:
         for piece in upload.chunks("data"):
             file.write(piece)

@@ -116,7 +116,7 @@ def _child(request: Any, jobs: dict[str, Job], *, parent: int, answers: int, fil
     code = 1
     try:
         os.setpgid(0, 0)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        sys.meta_path.insert(0, _NothingMore())
         keep_only([answers, *files])
         be_first_to_go()
         lock(Allowance(**request["allowance"]), parent=parent)
@@ -125,6 +125,13 @@ def _child(request: Any, jobs: dict[str, Job], *, parent: int, answers: int, fil
         code = NO_MEMORY
     finally:
         os._exit(code)
+
+
+class _NothingMore:
+    """An importer that refuses: what is not imported yet cannot be, and shall not look like a damaged file."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> NoReturn:
+        raise ImportError(f"{name} was not imported ahead, and a confined process can open no file", name=name)
 
 
 def _answer(job: Job, params: dict[str, Any], answers: int, files: Sequence[int]) -> int:

@@ -51,7 +51,9 @@ def lock(allowance: Allowance, *, parent: int) -> None:
     }.items():
         _, hard = resource.getrlimit(kind)
         lowered = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (lowered, lowered))
+        # At the soft limit of processor time comes a signal that says so, at the hard one SIGKILL.
+        later = int(kind == resource.RLIMIT_CPU and lowered == value and hard != value)
+        resource.setrlimit(kind, (lowered, lowered + later))
     _drop_capabilities(libc)
     # Last, because a change of rights takes it back. It fires when the *thread* that forked us ends; `parent` has one.
     _must(libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))

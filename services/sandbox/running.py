@@ -19,12 +19,12 @@ import time
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import IO, Any, Literal
 
 import services
-from services.errors import BadInput, OutOfSpace, Unavailable, decode
+from services.errors import BadInput, BadOption, OutOfSpace, Unavailable, decode
 from services.sandbox.allowance import Allowance
-from services.sandbox.child import NO_MEMORY, STATUS
+from services.sandbox.child import MESSAGE_BYTES, NO_MEMORY, STATUS
 from services.sandbox.wire import Nonsense, Piece, receive
 
 How = Literal["crashed", "killed", "memory", "slow", "nonsense", "failed"]
@@ -69,7 +69,7 @@ class Sandbox:
     def run(
         self,
         job: str,
-        files: Sequence[BinaryIO],
+        files: Sequence[IO[bytes]],
         params: Mapping[str, Any],
         *,
         check: Callable[[], None] = lambda: None,
@@ -77,7 +77,7 @@ class Sandbox:
         """What the job answers, as it comes. However this generator ends, the process is gone afterwards.
 
         files: open files that it may use, at most 8. params: JSON. check: called while waiting; may raise.
-        Raises Broken, Unavailable, the OmnimatteError that the job raised, and what `check` raises.
+        Raises Broken, Unavailable, BadOption for too long params, the OmnimatteError that the job raised, and what `check` raises.
         """
         allowance = self.allowance
         answers, theirs = socket.socketpair()
@@ -115,6 +115,8 @@ class Sandbox:
     def _submit(self, job: str, params: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         request = {"job": job, "params": dict(params), "allowance": dataclasses.asdict(self.allowance)}
         message = json.dumps(request).encode()
+        if len(message) > MESSAGE_BYTES:
+            raise BadOption(f"{len(message)} bytes of names and options for one file are too many; use shorter names.")
         with self._lock:
             for attempt in range(2):
                 if self._control is None:

@@ -55,7 +55,7 @@ def send(sock: socket, piece: Piece) -> None:
         raise Nonsense(f"a header of {len(header)} bytes")
     sock.sendall(_LENGTH.pack(len(header)) + header)
     if array is not None:
-        sock.sendall(memoryview(array).cast("B"))
+        sock.sendall(array.data.cast("B"))
 
 
 def receive(read: Read, *, array_bytes: int) -> Piece:
@@ -79,7 +79,7 @@ def receive(read: Read, *, array_bytes: int) -> Piece:
     if math.prod(shape) * np.dtype(dtype).itemsize > array_bytes:
         raise Nonsense("an array that is too large")
     array = np.empty(shape, dtype)
-    read(memoryview(array).cast("B"))
+    read(array.data.cast("B"))
     return Piece(facts, array, kind)
 
 

@@ -15,6 +15,8 @@ from tests.services.clips import make_clip, moving_square, png_bytes, tar_bytes
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 12
 
+INGEST = Ingest()  # One, so that its process stays warm.
+
 
 @pytest.fixture
 def store(tmp_path) -> Store:
@@ -25,7 +27,7 @@ def store(tmp_path) -> Store:
 def video(store, tmp_path) -> str:
     path = make_clip(tmp_path / "clip.mkv", moving_square(FRAMES, HEIGHT, WIDTH), codec="ffv1", pixel_format="bgr0")
     upload = store.upload([path.read_bytes()], filename="clip.mkv")
-    return execute(Ingest(), Request("ingest", {"kind": "video"}, {"upload": upload.address}), store).address
+    return execute(INGEST, Request("ingest", {"kind": "video"}, {"upload": upload.address}), store).address
 
 
 def true_masks(frames: int = FRAMES, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
@@ -38,7 +40,7 @@ def true_masks(frames: int = FRAMES, height: int = HEIGHT, width: int = WIDTH) -
 def ingest(store: Store, video: str, data: bytes, filename: str) -> Artifact:
     upload = store.upload([data], filename=filename)
     request = Request("ingest", {"kind": "mask", "label": "vase"}, {"upload": upload.address, "video": video})
-    return store.get(execute(Ingest(), request, store).address)
+    return store.get(execute(INGEST, request, store).address)
 
 
 def test_a_mask_video_is_thresholded(store, video, tmp_path):
@@ -164,6 +166,6 @@ def test_a_huge_image_is_refused_before_it_is_decoded(store, video):
 def test_the_real_masks_are_taken(store, shared_clips):
     folder = shared_clips / "davis_camel"
     upload = store.upload([(folder / "input_video.mp4").read_bytes()], filename="camel.mp4")
-    video = execute(Ingest(), Request("ingest", {"kind": "video"}, {"upload": upload.address}), store).address
+    video = execute(INGEST, Request("ingest", {"kind": "video"}, {"upload": upload.address}), store).address
     mask = ingest(store, video, (folder / "mask_00.mp4").read_bytes(), "mask_00.mp4")
     assert mask.meta["frames"] == 90 and 0.05 < mask.meta["coverage"] < 0.3
