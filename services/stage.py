@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from services.artifacts import Artifact, Checkpoint, Draft, Store, digest
-from services.errors import BadOption, Cancelled, OutOfSpace, Unavailable, from_exception
+from services.errors import BadOption, Cancelled, OmnimatteError, OutOfSpace, Unavailable, from_exception
 
 Params = Mapping[str, Any]
 
@@ -223,6 +223,8 @@ def execute(
                 checkpoint.clear()
             raise
         checkpoint.clear()
+    except OmnimatteError:
+        raise  # As it is, with its cause.
     except Exception as error:
         raise from_exception(error, doing=subject) from error
     return Result(address=address, meta=meta, seconds=round(seconds, 3), cached=False)

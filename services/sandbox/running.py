@@ -77,7 +77,8 @@ class Sandbox:
         """What the job answers, as it comes. However this generator ends, the process is gone afterwards.
 
         files: open files that it may use, at most 8. params: JSON. check: called while waiting; may raise.
-        Raises Broken, Unavailable, BadOption for too long params, the OmnimatteError that the job raised, and what `check` raises.
+        Raises Broken, Unavailable, BadOption for too long params, what `check` raises, and the BadInput or OutOfSpace
+        that the job raised.
         """
         allowance = self.allowance
         answers, theirs = socket.socketpair()

@@ -211,7 +211,7 @@ def test_the_warm_process_has_one_thread_and_comes_back_when_it_is_killed():
         assert gone([pid])  # The kernel takes them along.
         generator.close()
         assert run(own, "echo")
-    assert not children(os.getpid(), HERE + ":loop")
+    assert not children(os.getpid(), f"{HERE}:echo {HERE}:loop")
 
 
 CALLER = f"""
