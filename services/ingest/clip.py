@@ -68,6 +68,8 @@ def _store(work: Work, pieces: Generator[Piece, None, None], opening: Opening, n
             count = _flush(work, frames, block, count, promised)
     if block:
         count = _flush(work, frames, block, count, promised)
+    if count == 0:
+        raise Broken("nonsense", "no frame")
     if count != frames.shape[0]:
         frames.resize((count, *shape))
     return count, last

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any, BinaryIO, NoReturn
 
-from services.errors import OmnimatteError, encode
+from services.errors import OmnimatteError, OutOfSpace, encode, from_exception
 from services.sandbox.allowance import Allowance
 from services.sandbox.confine import be_first_to_go, keep_only, lock
 from services.sandbox.wire import Piece, send
@@ -150,7 +150,11 @@ def _answer(job: Job, params: dict[str, Any], answers: int, files: Sequence[int]
             return NO_MEMORY
         except ConnectionError:  # Nobody listens any more.
             return 0
-        except Exception:
+        except Exception as error:
+            known = from_exception(error, doing="reading the file")
+            if isinstance(known, OutOfSpace):
+                send(sock, Piece({"error": encode(known)}, kind="refused"))
+                return 0
             send(sock, Piece({"trace": traceback.format_exc()[-_TRACE_CHARACTERS:]}, kind="failed"))
     return 0
 

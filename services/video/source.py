@@ -221,7 +221,7 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
     for stream in container.streams.video:
         # The cover of a music file is a "video" stream of one picture.
         if not stream.disposition & Disposition.attached_pic:
-            if not stream.width or not stream.height:
+            if stream.codec_context is None or not stream.width or not stream.height:
                 raise BadVideo(f"{name}: its video stream cannot be decoded; export it as H.264 in an MP4 file.")
             return stream
     found = "only audio" if container.streams.audio else "no video stream"

@@ -9,8 +9,10 @@ import pytest
 from services.artifacts import Artifact, Store
 from services.errors import BadMask
 from services.ingest.coverage import coverage
+from services.ingest.images import BadImage, decode_file, stills_in_tar
 from services.ingest.stage import Ingest
 from services.stage import Request, execute
+from services.video.limits import Limits
 from tests.services.clips import make_clip, moving_square, png_bytes, tar_bytes
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 12
@@ -143,6 +145,40 @@ def test_links_in_a_tar_are_refused(store, video):
         archive.addfile(link)
     with pytest.raises(BadMask, match="link or a device"):
         ingest(store, video, buffer.getvalue(), "m.tar")
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (Limits(max_members=3), "more than 3 entries"),
+        (Limits(max_frames=3), "more than 3 files"),
+        (Limits(max_name=4), "a name in it is longer than 4"),
+        (Limits(max_image_bytes=50), "'0.png' in it is larger than"),
+        (Limits(max_tar_bytes=100), "its files are larger than"),
+    ],
+)
+def test_a_tar_is_bounded_before_anything_in_it_is_decoded(limits, says):
+    data = tar_bytes({f"{t}.png": b"no image" * 8 for t in range(5)})
+    with pytest.raises(BadImage, match=says):
+        list(stills_in_tar(io.BytesIO(data), limits=limits))
+
+
+def test_sparse_files_and_strange_names_in_a_tar_are_refused_or_read(store, video):
+    masks = true_masks()
+    data = tar_bytes({f"²{'9' * 400}{t}.png": png_bytes(mask) for t, mask in enumerate(masks)})
+    assert np.array_equal(ingest(store, video, data, "m.tar").array("masks")[..., 0], masks)
+    sparse = tarfile.TarInfo("0.png")
+    sparse.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(sparse.tobuf(tarfile.GNU_FORMAT))
+    header[483:495] = b"00000001000\0"  # What it claims to be when it is unpacked.
+    header[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(header))[0]
+    with pytest.raises(BadMask, match="sparse file"):
+        ingest(store, video, bytes(header) + bytes(1024), "m.tar")
+
+
+def test_an_image_file_is_bounded():
+    with pytest.raises(BadImage, match=r"m\.png is larger than 0 MiB"):
+        decode_file(io.BytesIO(png_bytes(true_masks()[0])), "m.png", limits=Limits(max_image_bytes=50))
 
 
 def test_a_huge_image_is_refused_before_it_is_decoded(store, video):
