@@ -178,6 +178,7 @@ def main(arguments: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the caller, which then closes the socket.
     nursery = _Nursery(control, {name: _load(name) for name in arguments[1:]})
     gc.freeze()  # Nothing of this is rubbish later; children share its pages.
+    control.send(b".")  # Ready.
     try:
         nursery.serve()
     finally:

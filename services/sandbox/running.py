@@ -31,6 +31,7 @@ How = Literal["crashed", "killed", "memory", "slow", "nonsense", "failed"]
 
 _TICK = 0.25
 _GRACE = 5.0
+_START_SECONDS = 120.0
 _MESSAGE_CHARACTERS = 4000
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL", "TZ")
 
@@ -139,6 +140,16 @@ class Sandbox:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, env=_environment(), pass_fds=[theirs.fileno()], cwd="/"
             )
+        # Its start counts for no file, however busy the machine is.
+        ours.settimeout(_START_SECONDS)
+        try:
+            ready = ours.recv(1)
+        except OSError:
+            ready = b""
+        if not ready:
+            _end_process(ours, process)
+            raise _no_process()
+        ours.settimeout(None)
         self._control = ours
         self._end = weakref.finalize(self, _end_process, ours, process)
 
