@@ -59,8 +59,9 @@ def _clips(folder: Path) -> list[Seed]:
     found = []
     for name, form in _CLIPS.items():
         size = (HEIGHT, WIDTH) if "hevc" not in name and "av1" not in name else (64, 64)
+        options = {"fflags": "+bitexact", **form.get("container_options", {})}  # type: ignore[dict-item]
         try:
-            path = make_clip(folder / name, moving_square(FRAMES, *size), **form)  # type: ignore[arg-type]
+            path = make_clip(folder / name, moving_square(FRAMES, *size), **{**form, "container_options": options})  # type: ignore[arg-type]
         except (ValueError, OSError):  # A build without this coder.
             continue
         found.append(Seed(name, path.read_bytes(), ("video", "mask")))
