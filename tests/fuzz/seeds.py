@@ -10,6 +10,7 @@ import tarfile
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,7 +18,7 @@ from PIL import Image
 from tests.services.clips import make_clip, moving_square, png_bytes, tar_bytes
 
 FRAMES, HEIGHT, WIDTH = 5, 48, 64
-_CLIPS = {
+_CLIPS: dict[str, dict[str, Any]] = {
     "h264.mp4": {"audio": "aac"},
     "start.mp4": {"container_options": {"movflags": "+faststart"}},
     "fragments.mp4": {"container_options": {"movflags": "+frag_keyframe+empty_moov"}, "options": {"g": "2"}},
@@ -59,9 +60,13 @@ def _clips(folder: Path) -> list[Seed]:
     found = []
     for name, form in _CLIPS.items():
         size = (HEIGHT, WIDTH) if "hevc" not in name and "av1" not in name else (64, 64)
-        options = {"fflags": "+bitexact", **form.get("container_options", {})}  # type: ignore[dict-item]
+        # One thread and no random numbers: the same bytes in every run.
+        same = {
+            "options": {"threads": "1", **form.get("options", {})},
+            "container_options": {"fflags": "+bitexact", **form.get("container_options", {})},
+        }
         try:
-            path = make_clip(folder / name, moving_square(FRAMES, *size), **{**form, "container_options": options})  # type: ignore[arg-type]
+            path = make_clip(folder / name, moving_square(FRAMES, *size), **form | same)
         except (ValueError, OSError):  # A build without this coder.
             continue
         found.append(Seed(name, path.read_bytes(), ("video", "mask")))
