@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test check parity evaluate blender scenes lock generate clean
+.PHONY: demo test check fuzz-media parity evaluate blender scenes lock generate clean
 
 demo: $(READY)  ## take the bundled clip apart and say where the page is
 	$(BIN)/omnimatte decompose samples/still_life/input.mp4 $(DEMO_MASKS) --out out/demo --force
@@ -29,6 +29,9 @@ check: $(READY)  ## style, types, architecture, generated code
 	$(BIN)/lint-imports
 	$(BIN)/python -m orchestrator.api.generate --check
 	$(BIN)/python -m services.catalogue.document --check
+
+fuzz-media: $(READY)  ## 2,000 damaged media files through the real stage (about 2 minutes)
+	$(BIN)/python -m tests.fuzz.media --count 2000 --seed 0
 
 # torch comes first and on its own (its index can be chosen); then exactly what the lock file says. Triton's wheel wants an
 # old numpy for a Python package that we do not use, so it lives in a folder of its own.

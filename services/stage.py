@@ -218,6 +218,8 @@ def execute(
         except Exception as error:
             failure = from_exception(error, doing=subject)
             _log.info("%s has ended: %s", subject, failure.message)
+            if failure is error:
+                raise  # As it is, with its cause.
             raise failure from error
         span.set_attributes({"omnimatte.address": result.address, "omnimatte.cached": result.cached})
         _log.info("%s is %s, %.3f s", subject, "found" if result.cached else "done", result.seconds)

@@ -1,73 +1,87 @@
 """A video file as an artifact: every frame, its timing and colour, and the sound.
 
-Must not know: masks.
+Must not know: masks, or any decoder.
 """
 
 from __future__ import annotations
 
 import tempfile
-from fractions import Fraction
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
+from services.artifacts import ZarrArray
+from services.errors import BadVideo
+from services.ingest import reading
+from services.ingest.answers import Ending, Opening
+from services.sandbox.running import Broken, Sandbox
+from services.sandbox.wire import Piece
 from services.stage import Params, Work
-from services.video import audio, timing
-from services.video.limits import LIMITS, check_length
-from services.video.source import Picture, Source, open_container
+from services.video.limits import LIMITS, check_length, check_size
 
 
-def ingest(work: Work, file: BinaryIO, name: str) -> Params:
+def ingest(work: Work, file: BinaryIO, name: str, *, decoders: Sandbox) -> Params:
     """Decode `file` into array "frames" [T, H, W, 3] and, if it has sound, "audio.mka". Raises BadVideo."""
-    with open_container(file, name) as container:
-        source = Source(container, name)
-        facts = source.facts
-        shape = (facts.frames or LIMITS.max_frames, facts.height, facts.width, 3)
-        frames = work.draft.array("frames", shape=shape, dtype="uint8" if facts.bit_depth == 8 else "uint16")
-        pts: list[int | None] = []
-        block: list[Picture] = []
-
-        def flush() -> None:
-            work.check()
-            start = len(pts)
-            if start + len(block) > frames.shape[0]:  # The container promised fewer.
-                frames.resize((LIMITS.max_frames, *shape[1:]))
-            frames[start : start + len(block)] = np.stack([picture.pixels for picture in block])
-            pts.extend(picture.pts for picture in block)
-            block.clear()
-            work.progress(len(pts), max(len(pts), facts.frames), "frames")
-
-        for picture in source.pictures():
-            block.append(picture)
-            if len(block) == frames.chunks[0]:
-                flush()
-        if block:
-            flush()
-    if len(pts) != frames.shape[0]:
-        frames.resize((len(pts), *shape[1:]))
-    timeline = timing.measure(pts, time_base=facts.time_base, hints=facts.rates)
-    check_length(name, seconds=float(timeline.seconds(len(pts) - 1)))
-    sound = _sound(work, file, name, origin=(pts[0] or 0) * facts.time_base)
-    aspect: Fraction = facts.sample_aspect_ratio
+    with tempfile.NamedTemporaryFile(suffix=".mka") as sound:
+        pieces = reading.pieces(decoders, "video", [file, sound.file], {"name": name}, check=work.check)
+        with reading.refusing(lambda why: BadVideo(f"{name}: {why}")), closing(pieces):
+            opening = Opening.of(next(pieces, None))
+            check_size(name, width=opening.width, height=opening.height)
+            count, last = _store(work, pieces, opening, name)
+            ending = Ending.of(last, frames=count)
+        if ending.audio is not None:
+            work.draft.put("audio.mka", Path(sound.name))
     return {
-        "frames": len(pts),
-        "height": facts.height,
-        "width": facts.width,
-        "fps": timing.fraction_text(timeline.fps),
-        "sample_aspect_ratio": timing.fraction_text(aspect),
-        "bit_depth": facts.bit_depth,
-        "audio": sound,
-        "timestamps": timeline.to_json(),
-        "color": facts.color.to_json(),
+        "frames": count,
+        "height": opening.height,
+        "width": opening.width,
+        "fps": ending.fps,
+        "sample_aspect_ratio": opening.sample_aspect_ratio,
+        "bit_depth": opening.bit_depth,
+        "audio": ending.audio,
+        "timestamps": ending.timestamps,
+        "color": opening.color,
     }
 
 
-def _sound(work: Work, file: BinaryIO, name: str, *, origin: Fraction) -> dict[str, Any] | None:
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "audio.mka"
-        sound = audio.extract(file, name, target, origin=origin)
-        if sound is None:
-            return None
-        work.draft.put("audio.mka", target)
-        return sound.to_json()
+def _store(work: Work, pieces: Generator[Piece, None, None], opening: Opening, name: str) -> tuple[int, Piece | None]:
+    """Write the frames; returns how many there are, and the piece behind them."""
+    shape = (opening.height, opening.width, 3)
+    dtype = "uint8" if opening.bit_depth == 8 else "uint16"
+    promised = opening.frames or LIMITS.max_frames
+    frames = work.draft.array("frames", shape=(promised, *shape), dtype=dtype)
+    block: list[NDArray[Any]] = []
+    count, last = 0, None
+    for piece in pieces:
+        if piece.array is None:
+            last = piece
+            break
+        if piece.array.shape != shape or piece.array.dtype != dtype:
+            raise Broken("nonsense", f"a frame of {piece.array.dtype} {piece.array.shape}")
+        check_length(name, frames=count + len(block) + 1)
+        block.append(piece.array)
+        if len(block) == frames.chunks[0]:
+            count = _flush(work, frames, block, count, promised)
+    if block:
+        count = _flush(work, frames, block, count, promised)
+    if count == 0:
+        raise Broken("nonsense", "no frame")
+    if count != frames.shape[0]:
+        frames.resize((count, *shape))
+    return count, last
+
+
+def _flush(work: Work, frames: ZarrArray, block: list[NDArray[Any]], start: int, promised: int) -> int:
+    """Write `block` behind the `start` frames that are there, and empty it; returns how many there are then."""
+    work.check()
+    done = start + len(block)
+    if done > frames.shape[0]:  # The container promised fewer.
+        frames.resize((LIMITS.max_frames, *frames.shape[1:]))
+    frames[start:done] = np.stack(block)
+    block.clear()
+    work.progress(done, max(done, promised), "frames")
+    return done

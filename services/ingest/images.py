@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.video.limits import LIMITS
+from services.video.limits import LIMITS, Limits
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
-_MAX_IMAGE_BYTES = 256 << 20
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*")
 
 
@@ -49,7 +48,7 @@ def is_tar(head: bytes) -> bool:
 def natural(name: str) -> list[tuple[int, int, str]]:
     """Sort key that puts frame 10 after frame 9."""
     parts = re.split(r"(\d+)", name.lower())
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts]
 
 
 def decode(data: bytes, name: str) -> Still:
@@ -65,26 +64,53 @@ def decode(data: bytes, name: str) -> Still:
         raise BadImage(f"{name} is damaged or not an image (PNG, JPEG, WebP, BMP, TIFF)") from error
 
 
-def stills_in_tar(file: BinaryIO) -> Iterator[Still]:
+def decode_file(file: BinaryIO, name: str, *, limits: Limits = LIMITS) -> Still:
+    """The image that `file` is. Raises BadImage."""
+    data = file.read(limits.max_image_bytes + 1)
+    if len(data) > limits.max_image_bytes:
+        raise BadImage(f"{name} is larger than {limits.max_image_bytes >> 20} MiB")
+    return decode(data, name)
+
+
+def stills_in_tar(file: BinaryIO, *, limits: Limits = LIMITS) -> Iterator[Still]:
     """The images of an uncompressed tar in natural order of their names. Raises BadImage.
 
     Members are read, never unpacked: links and devices are refused, hidden files and folders are passed over.
     """
     try:
         with tarfile.open(fileobj=file, mode="r:") as archive:
-            members = [member for member in archive if not _hidden(member.name) and not member.isdir()]
-            if len(members) > LIMITS.max_frames:
-                raise BadImage(f"it holds more than {LIMITS.max_frames} files, which is the limit")
-            for member in sorted(members, key=lambda member: natural(member.name)):
-                if not member.isreg():
-                    raise BadImage(f"{member.name!r} in it is a link or a device; only image files are read")
-                if member.size > _MAX_IMAGE_BYTES:
-                    raise BadImage(f"{member.name!r} in it is larger than {_MAX_IMAGE_BYTES >> 20} MiB")
+            for member in sorted(_members(archive, limits), key=lambda member: natural(member.name)):
                 stream = archive.extractfile(member)
                 assert stream is not None  # A regular file always has one.
                 yield decode(stream.read(), member.name)
     except (tarfile.TarError, EOFError) as error:
         raise BadImage("the folder of images arrived truncated or damaged") from error
+
+
+def _members(archive: tarfile.TarFile, limits: Limits) -> list[tarfile.TarInfo]:
+    """The entries that should be images, all within the limits; none of their bytes is read yet."""
+    found: list[tarfile.TarInfo] = []
+    total = 0
+    for count, member in enumerate(archive, start=1):
+        if count > limits.max_members:
+            raise BadImage(f"it holds more than {limits.max_members} entries, which is the limit")
+        if len(member.name) > limits.max_name:
+            raise BadImage(f"a name in it is longer than {limits.max_name} characters")
+        if _hidden(member.name) or member.isdir():
+            continue
+        if not member.isreg():
+            raise BadImage(f"{member.name!r} in it is a link or a device; only image files are read")
+        if member.issparse():
+            raise BadImage(f"{member.name!r} in it is a sparse file; make the tar without them")
+        if not 0 <= member.size <= limits.max_image_bytes:
+            raise BadImage(f"{member.name!r} in it is larger than {limits.max_image_bytes >> 20} MiB")
+        total += member.size
+        if total > limits.max_tar_bytes:
+            raise BadImage(f"its files are larger than {limits.max_tar_bytes >> 30} GiB together")
+        found.append(member)
+        if len(found) > limits.max_frames:
+            raise BadImage(f"it holds more than {limits.max_frames} files, which is the limit")
+    return found
 
 
 def _hidden(name: str) -> bool:

@@ -16,6 +16,7 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 
+from services.errors import BadVideo
 from services.video.source import open_container
 
 # Codecs that a container takes as they are, and what anything else is turned into there.
@@ -26,6 +27,7 @@ _COPIES = {
     "matroska": _ANYWHERE | {"flac", "opus", "vorbis", "dts", "truehd", "pcm_s16be", "pcm_s24be", "pcm_u8"},
 }
 _OTHERWISE = {"webm": ("libopus", 48000), "mov": ("pcm_s16le", None), "matroska": ("flac", None)}
+_SOUND = "its sound is damaged or of an unknown kind; export the video again with AAC sound, or without any."
 
 
 @dataclass(frozen=True)
@@ -40,20 +42,26 @@ class Sound:
         return {"codec": self.codec, "rate": self.rate, "channels": self.channels}
 
 
-def extract(file: BinaryIO, name: str, target: Path, *, origin: Fraction) -> Sound | None:
-    """Copy the first audio stream of the video `file` into the Matroska file `target`; None when there is
-    none.
+def extract(file: BinaryIO, name: str, target: Path | BinaryIO, *, origin: Fraction) -> Sound | None:
+    """Copy the first audio stream of the video `file` into the Matroska file `target` (a path, or an open, empty file);
+    None when there is none.
 
     origin: time of the first video frame in the file, in seconds; it becomes zero in `target`.
+    Raises BadVideo when the sound cannot be read.
     """
     with open_container(file, name) as container:
         if not container.streams.audio:
             return None
         stream = container.streams.audio[0]
+        if stream.codec_context is None:
+            raise BadVideo(f"{name}: {_SOUND}")
         sound = Sound(codec=stream.codec.name, rate=stream.rate or 0, channels=stream.channels)
-        with av.open(str(target), "w", format="matroska") as output:
-            track = Track(output, container, family="matroska", origin=origin)
-            track.until(None)
+        try:
+            with av.open(str(target) if isinstance(target, Path) else target, "w", format="matroska") as output:
+                track = Track(output, container, family="matroska", origin=origin)
+                track.until(None)
+        except (av.FFmpegError, ValueError, ArithmeticError) as error:
+            raise BadVideo(f"{name}: {_SOUND}") from error
     return sound
 
 

@@ -1,4 +1,4 @@
-"""How large a clip may be, and the checks that run before anything of it is decoded.
+"""How large a clip or a folder of images may be, and the checks that run before anything of it is decoded.
 
 The limits protect the service, not the method: frames are streamed, so length costs disk and time rather than
 memory.
@@ -14,19 +14,29 @@ from services.errors import BadVideo
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on one clip; inclusive.
+    """Bounds on one upload; inclusive.
 
     Attributes:
         max_pixels: pixels in a frame. DCI 4K with some room (4096x2304).
         min_side: shortest side in pixels; below it no network of the chain has anything to look at.
         max_frames: frames in the clip (200 s at 25 fps).
         max_seconds: duration; catches files whose header promises hours before they are decoded.
+        max_streams: streams in the container: pictures, sound, subtitles, data.
+        max_image_bytes: size of one image file.
+        max_members: entries in a tar of images, those included that are passed over.
+        max_tar_bytes: what they hold, all together.
+        max_name: characters in the name of one.
     """
 
     max_pixels: int = 4096 * 2304
     min_side: int = 16
     max_frames: int = 5000
     max_seconds: float = 1800.0
+    max_streams: int = 64
+    max_image_bytes: int = 256 << 20
+    max_members: int = 10_000
+    max_tar_bytes: int = 8 << 30
+    max_name: int = 512
 
 
 LIMITS = Limits()
@@ -56,4 +66,13 @@ def check_length(name: str, *, frames: int = 0, seconds: float = 0.0, limits: Li
         raise BadVideo(
             f"{name}: it lasts {seconds:.0f} s, more than the limit of {limits.max_seconds:.0f} s;"
             " cut the clip into shorter parts."
+        )
+
+
+def check_streams(name: str, count: int, *, limits: Limits = LIMITS) -> None:
+    """Raise BadVideo when the container of `name` has too many streams."""
+    if count > limits.max_streams:
+        raise BadVideo(
+            f"{name}: {count} streams in one file, more than the limit of {limits.max_streams}; export the video with"
+            " pictures and sound only."
         )

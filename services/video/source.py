@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from services.errors import BadVideo
 from services.video import color as colors
-from services.video.limits import LIMITS, Limits, check_length, check_size
+from services.video.limits import LIMITS, Limits, check_length, check_size, check_streams
 
 # Whitelisted by name. Each reads one file; none of them can name another (HLS, DASH, concat and image
 # patterns can).
@@ -105,6 +105,7 @@ class Source:
         self._decoded = 0
         self._ends: dict[int, Fraction] = {}  # stream index -> seconds
         self._last_duration_missing = 0
+        check_streams(name, len(container.streams), limits=limits)
         self._stream = _video_stream(container, name)
         check_size(name, width=self._stream.width, height=self._stream.height, limits=limits)
         seconds = (container.duration or 0) / av.time_base
@@ -220,7 +221,7 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
     for stream in container.streams.video:
         # The cover of a music file is a "video" stream of one picture.
         if not stream.disposition & Disposition.attached_pic:
-            if not stream.width or not stream.height:
+            if stream.codec_context is None or not stream.width or not stream.height:
                 raise BadVideo(f"{name}: its video stream cannot be decoded; export it as H.264 in an MP4 file.")
             return stream
     found = "only audio" if container.streams.audio else "no video stream"

@@ -74,7 +74,7 @@ def measure(pts: Sequence[int | None], *, time_base: Fraction, hints: Sequence[F
     ticks = tuple(value - known[0] for value in known)
     mean = Fraction(len(ticks) - 1) / (ticks[-1] * time_base)
     for rate in (*claimed, *_COMMON_RATES, mean.limit_denominator(1001)):
-        if _explains(rate, ticks, time_base):
+        if rate > 0 and _explains(rate, ticks, time_base):
             return Timeline(fps=rate)
     return Timeline(fps=mean.limit_denominator(100_000), time_base=time_base, pts=ticks)
 

@@ -8,12 +8,16 @@ import pytest
 
 from services.artifacts import Artifact, Store
 from services.errors import BadMask
-from services.ingest.mask import coverage
+from services.ingest.coverage import coverage
+from services.ingest.images import BadImage, decode_file, stills_in_tar
 from services.ingest.stage import Ingest
 from services.stage import Request, execute
+from services.video.limits import Limits
 from tests.services.clips import make_clip, moving_square, png_bytes, tar_bytes
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 12
+
+INGEST = Ingest()  # One, so that its process stays warm.
 
 
 @pytest.fixture
@@ -25,7 +29,7 @@ def store(tmp_path) -> Store:
 def video(store, tmp_path) -> str:
     path = make_clip(tmp_path / "clip.mkv", moving_square(FRAMES, HEIGHT, WIDTH), codec="ffv1", pixel_format="bgr0")
     upload = store.upload([path.read_bytes()], filename="clip.mkv")
-    return execute(Ingest(), Request("ingest", {"kind": "video"}, {"upload": upload.address}), store).address
+    return execute(INGEST, Request("ingest", {"kind": "video"}, {"upload": upload.address}), store).address
 
 
 def true_masks(frames: int = FRAMES, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
@@ -38,7 +42,7 @@ def true_masks(frames: int = FRAMES, height: int = HEIGHT, width: int = WIDTH) -
 def ingest(store: Store, video: str, data: bytes, filename: str) -> Artifact:
     upload = store.upload([data], filename=filename)
     request = Request("ingest", {"kind": "mask", "label": "vase"}, {"upload": upload.address, "video": video})
-    return store.get(execute(Ingest(), request, store).address)
+    return store.get(execute(INGEST, request, store).address)
 
 
 def test_a_mask_video_is_thresholded(store, video, tmp_path):
@@ -143,6 +147,40 @@ def test_links_in_a_tar_are_refused(store, video):
         ingest(store, video, buffer.getvalue(), "m.tar")
 
 
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (Limits(max_members=3), "more than 3 entries"),
+        (Limits(max_frames=3), "more than 3 files"),
+        (Limits(max_name=4), "a name in it is longer than 4"),
+        (Limits(max_image_bytes=50), "'0.png' in it is larger than"),
+        (Limits(max_tar_bytes=100), "its files are larger than"),
+    ],
+)
+def test_a_tar_is_bounded_before_anything_in_it_is_decoded(limits, says):
+    data = tar_bytes({f"{t}.png": b"no image" * 8 for t in range(5)})
+    with pytest.raises(BadImage, match=says):
+        list(stills_in_tar(io.BytesIO(data), limits=limits))
+
+
+def test_sparse_files_and_strange_names_in_a_tar_are_refused_or_read(store, video):
+    masks = true_masks()
+    data = tar_bytes({f"²{'9' * 400}{t}.png": png_bytes(mask) for t, mask in enumerate(masks)})
+    assert np.array_equal(ingest(store, video, data, "m.tar").array("masks")[..., 0], masks)
+    sparse = tarfile.TarInfo("0.png")
+    sparse.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(sparse.tobuf(tarfile.GNU_FORMAT))
+    header[483:495] = b"00000001000\0"  # What it claims to be when it is unpacked.
+    header[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(header))[0]
+    with pytest.raises(BadMask, match="sparse file"):
+        ingest(store, video, bytes(header) + bytes(1024), "m.tar")
+
+
+def test_an_image_file_is_bounded():
+    with pytest.raises(BadImage, match=r"m\.png is larger than 0 MiB"):
+        decode_file(io.BytesIO(png_bytes(true_masks()[0])), "m.png", limits=Limits(max_image_bytes=50))
+
+
 def test_a_huge_image_is_refused_before_it_is_decoded(store, video):
     import struct
     import zlib
@@ -164,6 +202,6 @@ def test_a_huge_image_is_refused_before_it_is_decoded(store, video):
 def test_the_real_masks_are_taken(store, shared_clips):
     folder = shared_clips / "davis_camel"
     upload = store.upload([(folder / "input_video.mp4").read_bytes()], filename="camel.mp4")
-    video = execute(Ingest(), Request("ingest", {"kind": "video"}, {"upload": upload.address}), store).address
+    video = execute(INGEST, Request("ingest", {"kind": "video"}, {"upload": upload.address}), store).address
     mask = ingest(store, video, (folder / "mask_00.mp4").read_bytes(), "mask_00.mp4")
     assert mask.meta["frames"] == 90 and 0.05 < mask.meta["coverage"] < 0.3

@@ -11,6 +11,8 @@ from services.ingest.stage import Ingest
 from services.stage import Request, execute
 from tests.services.clips import make_clip, moving_square
 
+INGEST = Ingest()  # One, so that its process stays warm.
+
 
 @pytest.fixture
 def store(tmp_path) -> Store:
@@ -19,7 +21,7 @@ def store(tmp_path) -> Store:
 
 def ingest(store: Store, data: bytes, filename: str, **params) -> Artifact:
     upload = store.upload([data], filename=filename)
-    result = execute(Ingest(), Request("ingest", {"kind": "video", **params}, {"upload": upload.address}), store)
+    result = execute(INGEST, Request("ingest", {"kind": "video", **params}, {"upload": upload.address}), store)
     return store.get(result.address)
 
 
