@@ -19,6 +19,7 @@ from services.profiles import MODELS, PROFILES
 from services.registry import STAGES
 
 DEFAULT_SERVER = "127.0.0.1:8000"
+FILES_PORT = 8020
 
 
 class _Parser(argparse.ArgumentParser):
@@ -141,6 +142,7 @@ def _add_up(command: argparse.ArgumentParser) -> None:
     )
     _add_home(command)
     _add_access(command)
+    command.set_defaults(files_default=FILES_PORT)
 
 
 def _add_serve(command: argparse.ArgumentParser) -> None:
@@ -171,6 +173,7 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
         "--profile", choices=PROFILES, default="", help="models of jobs that choose none (default: $OMNIMATTE_PROFILE)"
     )
     _add_access(command)
+    command.set_defaults(files_default=None)
 
 
 def _count(text: str) -> int:
@@ -198,7 +201,10 @@ def _add_access(command: argparse.ArgumentParser) -> None:
         "--metrics-host", default="127.0.0.1", help="address of Prometheus (default: this machine only)"
     )
     command.add_argument(
-        "--files-port", type=_port, default=None, help="of the server of signed addresses (default: none; 0: free)"
+        "--files-port",
+        type=_port,
+        default=None,
+        help="of the server of signed addresses, on --host (default: up: 8020 on this machine only; serve: none)",
     )
     command.add_argument(
         "--files-url", metavar="URL", default="", help="how signed addresses begin (default: where it listens)"

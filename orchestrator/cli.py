@@ -143,8 +143,11 @@ def _up(parsed: argparse.Namespace) -> int:
 
 
 def _files(parsed: argparse.Namespace) -> Files:
-    tls = _access(parsed).tls
-    return Files(host=parsed.host, port=parsed.files_port, tls=tls, signing=Signing(base_url=parsed.files_url))
+    signing = Signing(base_url=parsed.files_url)
+    if parsed.files_port is None:
+        # Unasked, no other machine is served.
+        return Files(port=parsed.files_default, signing=signing)
+    return Files(host=parsed.host, port=parsed.files_port, tls=_access(parsed).tls, signing=signing)
 
 
 def _serve(parsed: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ from orchestrator.references import References, Role
 from orchestrator.spec import uploads
 from services.artifacts import Manifest, Store
 from services.errors import Conflict
-from services.store_walk import Pile, Shelf, manifest_at, shard_of, staged, unfinished
+from services.store_walk import SESSIONS, Pile, Shelf, manifest_at, shard_of, staged, unfinished
 
 _log = logging.getLogger(__name__)
 
@@ -195,6 +195,9 @@ class Collector:
                 if not dry_run:
                     self._store.remove_object(entry.path)
                 self._removed(Removed(Kind.UPLOAD, entry.path, entry.size), done)
+            elif entry.path.startswith(SESSIONS):
+                # Counted as they arrive: see `Sessions.held`.
+                done.kept += entry.size
             else:
                 rest += entry.size
         for path, entry in unfinished(self._store):

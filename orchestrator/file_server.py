@@ -14,6 +14,7 @@ import mimetypes
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -100,13 +101,16 @@ async def _answer(request: web.Request, signer: Signer, find: Find) -> web.Strea
     except OmnimatteError as error:
         return web.Response(status=_STATUS.get(type(error), 503), text=f"{error.message}\n", headers=_HEADERS)
     part = _part(request.headers.get("Range", ""), file.size)
-    if part is None:
+    whole = part is None
+    start, end = part or (0, file.size)
+    if not whole and start >= end:
         return web.Response(status=416, headers={**_HEADERS, "Content-Range": f"bytes */{file.size}"})
-    start, end = part
-    whole = "Range" not in request.headers
     response = web.StreamResponse(status=200 if whole else 206, headers=_HEADERS)
     response.content_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
     response.content_length = end - start
+    # Pages and clips are looked at where they are; who saves one saves it under its name.
+    name = path.rpartition("/")[2]
+    response.headers["Content-Disposition"] = f"inline; filename*=UTF-8''{quote(name, safe='')}"
     if not whole:
         response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
     await response.prepare(request)
@@ -126,11 +130,13 @@ async def _send(response: web.StreamResponse, file: Served, start: int, end: int
 
 
 def _part(text: str, size: int) -> tuple[int, int] | None:
-    """[start, end) of what a Range header asks for; all for none or one of another kind; None for one outside."""
+    """[start, end) of what a Range header asks for, empty if that is outside of the file; None, for the whole file, if
+    there is none or it is of a kind that is not served, such as several parts at once."""
     match = _RANGE.fullmatch(text)
     if match is None or match[1] == match[2] == "":
-        return 0, size
+        return None
     if not match[1]:
         return max(0, size - int(match[2])), size
-    start, end = int(match[1]), min(size, int(match[2]) + 1) if match[2] else size
-    return (start, end) if start < end else None
+    if match[2] and int(match[2]) < int(match[1]):
+        return None
+    return int(match[1]), min(size, int(match[2]) + 1) if match[2] else size

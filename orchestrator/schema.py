@@ -183,8 +183,9 @@ STAGE_RUNS = sa.Table(
     sa.Index("ix_stage_runs_kind", "kind", "made"),
 )
 
-# Keys of PostgreSQL's advisory locks: who changes tables, who takes jobs from the queue, who looks for silent replicas.
-_LOCK, QUEUE_LOCK, SWEEP_LOCK = 0x6F6D6E69, 0x6F6D6E6A, 0x6F6D6E6B
+# Keys of PostgreSQL's advisory locks: who changes tables, who takes jobs from the queue, who looks for silent replicas,
+# who begins an upload (with a second key for the tenant).
+_LOCK, QUEUE_LOCK, SWEEP_LOCK, UPLOAD_LOCK = 0x6F6D6E69, 0x6F6D6E6A, 0x6F6D6E6B, 0x6F6D6E6C
 
 
 def opened(url: str) -> sa.Engine:

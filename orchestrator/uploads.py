@@ -21,12 +21,11 @@ from orchestrator.spec import File
 from orchestrator.streams import pulled, pump
 from orchestrator.upload_sessions import Session, Sessions
 from services.artifacts import Artifact, Store
-from services.errors import BadInput, Busy, Cancelled, Conflict, NotFound, Unavailable
+from services.errors import BadInput, Cancelled, Conflict, NotFound, OutOfSpace, Unavailable
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PIECE_BYTES = 8 << 20
 _OPEN_SESSIONS = 32
-_RETRY_SECONDS = 60.0
 # An upload asks so often whether the store is still below its limit.
 _ROOM_BYTES = 16 << 20
 
@@ -75,7 +74,7 @@ class Uploads:
             raise BadInput(f"digest is {incoming.digest!r}; give the SHA-256 as 64 hex digits.", field="digest")
         if incoming.session:
             return await self._resume(incoming, chunks, tenant=tenant)
-        await asyncio.to_thread(self._keeper.require_room)
+        await self._require_room()
         counted = self._counted(chunks, incoming.filename)
         first = await anext(counted, b"")
         name = incoming.filename or "the upload"
@@ -103,21 +102,20 @@ class Uploads:
                 f"size_bytes is {size}; this server takes files of 1 byte to {self._max_bytes / 1e6:g} MB.",
                 field="size_bytes",
             )
-        found = await asyncio.to_thread(self._sessions.same, tenant=tenant, digest=digest, size=size)
-        if found is not None:
-            return found
         complete = await self._own(digest, size, tenant=tenant)
         if not complete:
-            await asyncio.to_thread(self._keeper.require_room, more=size)
-            count = await asyncio.to_thread(self._sessions.open, tenant)
-            if count >= _OPEN_SESSIONS:
-                raise Busy(
-                    f"{count} uploads of tenant {tenant} are under way, and {_OPEN_SESSIONS} may be; finish some or "
-                    "delete them.",
-                    retry_after=_RETRY_SECONDS,
-                )
+            found = await asyncio.to_thread(self._sessions.same, tenant=tenant, digest=digest, size=size)
+            if found is not None:
+                return found
+            await self._require_room(size)
         return await asyncio.to_thread(
-            self._sessions.create, tenant=tenant, filename=filename, digest=digest, size=size, complete=complete
+            self._sessions.create,
+            tenant=tenant,
+            filename=filename,
+            digest=digest,
+            size=size,
+            complete=complete,
+            most=_OPEN_SESSIONS,
         )
 
     async def get(self, session: str, *, tenant: str) -> Session:
@@ -141,17 +139,16 @@ class Uploads:
         return await self._keeper.renew(digest)
 
     async def _resume(self, incoming: Incoming, chunks: AsyncIterator[bytes], *, tenant: str) -> tuple[File, int]:
-        session = await asyncio.to_thread(self._sessions.take, incoming.session, tenant=tenant)
+        session = await asyncio.to_thread(self._sessions.get, incoming.session, tenant=tenant)
         if incoming.digest and incoming.digest != session.digest:
             raise BadInput("digest is not the one that the upload was begun with.", field="digest")
+        _require_place(session, incoming.offset)
+        if not session.complete:
+            # Only now: a stream that begins wrongly must not end a good one.
+            session = await asyncio.to_thread(self._sessions.take, incoming.session, tenant=tenant)
+            _require_place(session, incoming.offset)
         if session.complete:
             return File(session.digest, session.filename), session.size
-        if incoming.offset != session.received:
-            raise Conflict(
-                f"{session.received} bytes of the upload have arrived, and this goes on at {incoming.offset}; go on at "
-                f"{session.received}.",
-                field="offset",
-            )
         await self._store_pieces(session, chunks)
         session = await asyncio.to_thread(self._sessions.get, session.id, tenant=tenant)
         if session.received != session.size:
@@ -167,6 +164,7 @@ class Uploads:
             if buffer:
                 data = bytes(buffer)
                 buffer.clear()
+                await self._require_room(len(data))
                 await asyncio.to_thread(self._sessions.add, session, self._store, offset=end - len(data), data=data)
 
         try:
@@ -177,17 +175,22 @@ class Uploads:
                     raise BadInput(f"more than the {session.size} bytes arrived that were told.", field="chunk")
                 if len(buffer) >= _PIECE_BYTES:
                     await flush()
+            await flush()
         except (Cancelled, Unavailable, asyncio.CancelledError):
             # The connection broke: what came before is worth keeping.
             await asyncio.shield(flush())
             raise
-        await flush()
+        except OutOfSpace:
+            # What cannot be ended must not fill the store; unless another stream sees to it.
+            if await asyncio.to_thread(self._sessions.delete, session, held=True):
+                await asyncio.to_thread(self._store.remove, session.prefix)
+            raise
 
     async def _finish(self, session: Session) -> tuple[File, int]:
         def whole() -> Iterator[bytes]:
             for path, size in self._sessions.pieces(session):
                 for start in range(0, size, 1 << 20):
-                    yield self._store.get_range(path, start, min(size, start + (1 << 20)))
+                    yield self._piece(path, start, min(size, start + (1 << 20)))
 
         def store(pieces: Iterator[bytes]) -> Artifact:
             return self._store.upload(pieces, filename=session.filename, expected=session.digest)
@@ -195,13 +198,31 @@ class Uploads:
         try:
             # Through the event loop: the store's client cannot read in the thread in which it writes.
             artifact = await pump(pulled(whole()), store, first=b"", doing=f"storing {session.filename}")
-        except BadInput:
+        except (BadInput, NotFound):
+            now = await asyncio.to_thread(self._sessions.get, session.id, tenant=session.tenant)
+            if now.complete:
+                # Another stream has ended it, and the pieces went while they were read here.
+                return File(now.digest, now.filename), now.size
             await self._forget(session)
             raise
         answer = await self._taken(artifact, session.filename, tenant=session.tenant)
         await asyncio.to_thread(self._sessions.complete, session)
         await asyncio.to_thread(self._store.remove, session.prefix)
         return answer
+
+    def _piece(self, path: str, start: int, end: int) -> bytes:
+        try:
+            return self._store.get_range(path, start, end)
+        except FileNotFoundError as error:
+            raise NotFound("pieces of the upload are gone; begin it again with StartUpload.", field="name") from error
+
+    async def _require_room(self, more: int = 0) -> None:
+        """Raises OutOfSpace; counts what has arrived of uploads under way."""
+
+        def require() -> None:
+            self._keeper.require_room(more=more + self._sessions.held())
+
+        await asyncio.to_thread(require)
 
     async def _forget(self, session: Session) -> None:
         await asyncio.to_thread(self._sessions.delete, session)
@@ -223,7 +244,7 @@ class Uploads:
             size += len(chunk)
             if size - asked >= _ROOM_BYTES:
                 asked = size
-                await asyncio.to_thread(self._keeper.require_room, more=size)
+                await self._require_room(size)
             if size > self._max_bytes:
                 raise BadInput(
                     f"{filename or 'the upload'} is larger than this server's limit of {self._max_bytes / 1e6:g} MB; "
@@ -232,7 +253,16 @@ class Uploads:
                 )
             if chunk:
                 yield chunk
-        await asyncio.to_thread(self._keeper.require_room, more=size)
+        await self._require_room(size)
+
+
+def _require_place(session: Session, offset: int) -> None:
+    if not session.complete and offset != session.received:
+        raise Conflict(
+            f"{session.received} bytes of the upload have arrived, and this goes on at {offset}; go on at "
+            f"{session.received}.",
+            field="offset",
+        )
 
 
 async def require_upload(path: str, file: File, *, database: Database, store: Store, tenant: str) -> None:

@@ -18,6 +18,8 @@ from typing import Any
 from services.artifacts import Manifest, Store
 
 STAGING = "staging/"
+# Pieces of uploads under way, which may go on; see orchestrator/uploads.py.
+SESSIONS = f"{STAGING}sessions/"
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _ADDRESS = re.compile(r"[0-9a-f]{64}")
 # How the folder backend calls a file until it is whole; its listings leave such files out.

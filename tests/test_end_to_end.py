@@ -82,7 +82,8 @@ def _omnimatte(*arguments: object, timeout: float = 280) -> subprocess.Completed
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`omnimatte up` in a process of its own; gives HOST:PORT."""
     home = tmp_path_factory.mktemp("home")
-    command = [sys.executable, "-u", "-m", "orchestrator.cli", "up", "--port", "0", "--metrics-port", "0"]
+    ports = ["--port", "0", "--metrics-port", "0", "--files-port", "0"]
+    command = [sys.executable, "-u", "-m", "orchestrator.cli", "up", *ports]
     process = subprocess.Popen(
         [*command, "--home", str(home)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
     )
