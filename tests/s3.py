@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from orchestrator.triton_server import HOST, free_port
 
@@ -32,6 +34,29 @@ def serving() -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def frozen(url: str) -> Iterator[None]:
+    """The server at `url` hears nothing for the length of the block: connections are made, and nobody answers."""
+    port = url.rpartition(":")[2]
+    [pid] = [
+        int(path.name)
+        for path in Path("/proc").glob("[0-9]*")
+        if f"-p\0{port}\0" in _command(path) and "moto" in _command(path)
+    ]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _command(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def _answers(url: str) -> bool:

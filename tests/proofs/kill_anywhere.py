@@ -3,8 +3,8 @@
     python -m tests.proofs.kill_anywhere [--every 1] [--victims orchestrator,triton,worker]
 
 For each kind of victim a job of two objects runs on real stages. At every event that the job's history records (a stage
-run begins, or is done, or the job's state changes) the victim is killed with SIGKILL and started again, and the same job
-goes on; so it survives as many deaths as it has events.
+run begins, or is done, or the job's state changes) the victim is killed with SIGKILL and started again, and the same
+job goes on; so it survives as many deaths as it has events.
 """
 
 from __future__ import annotations
