@@ -64,9 +64,9 @@ class Retries:
     """How often a node is tried whose stage is out of reach, and how long is waited before: `first` seconds, then twice
     as long each time, at most `longest`. The defaults outlast a model server that starts again with its weights."""
 
-    attempts: int = 12
-    first: float = 1.0
-    longest: float = 30.0
+    attempts: int = 30
+    first: float = 0.5
+    longest: float = 10.0
 
     def pause(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row."""
