@@ -25,7 +25,9 @@ from services.errors import OmnimatteError
 
 
 class Background:
-    """An orchestrator in a thread."""
+    """An orchestrator in a thread. One at a time: the workflow engine is the process's own."""
+
+    _alone = threading.Lock()
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
@@ -49,6 +51,7 @@ class Background:
             runner.close()
 
     def __enter__(self) -> Background:
+        assert self._alone.acquire(blocking=False), "another server runs in this process; stop it first"
         self._thread.start()
         assert self._ready.wait(60)
         return self
@@ -56,6 +59,7 @@ class Background:
     def __exit__(self, *_: object) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+        self._alone.release()
 
     def go(self) -> None:
         """Let the jobs with the seed WAITS_FOR_FILE go on."""

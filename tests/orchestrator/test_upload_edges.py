@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from orchestrator.metrics import Metrics
 
 from orchestrator import uploads as module
 from orchestrator.collect import Collector, Kind
@@ -19,6 +18,7 @@ from orchestrator.db import Database
 from orchestrator.fsck import Checker
 from orchestrator.hygiene import Hygiene
 from orchestrator.keep import Keeper
+from orchestrator.observe.metrics import Metrics
 from orchestrator.references import References
 from orchestrator.spec import File
 from orchestrator.upload_sessions import Session, Sessions

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import grpc
 import pytest
 from conftest import Background, Caller, error_of
+from sending import DATA, DIGEST, arrived, broken, messages, start
 
 from orchestrator import uploads as module
 from orchestrator.api import omnimatte_pb2 as pb
@@ -18,30 +15,12 @@ from orchestrator.client import Client
 from orchestrator.db import Database
 from orchestrator.upload_sessions import Sessions
 from services.artifacts import Store
-from services.errors import BadInput, Busy, Conflict, NotFound, OmnimatteError
-
-DATA = bytes(range(256)) * 4000
-DIGEST = hashlib.sha256(DATA).hexdigest()
+from services.errors import BadInput, Conflict, NotFound, OmnimatteError
 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PIECE_BYTES", 100_000)
-
-
-def messages(data: bytes, *, finish: bool = True, **first: Any) -> Iterator[pb.UploadRequest]:
-    yield pb.UploadRequest(**first)
-    for start in range(0, len(data), 50_000):
-        yield pb.UploadRequest(chunk=data[start : start + 50_000])
-    if finish:
-        yield pb.UploadRequest(finish_write=True)
-
-
-def start(call: Caller, data: bytes = DATA) -> pb.UploadSession:
-    digest = hashlib.sha256(data).hexdigest()
-    request = pb.StartUploadRequest(filename="clip.mp4", size_bytes=len(data), digest=digest)
-    session: pb.UploadSession = call("StartUpload", request)
-    return session
 
 
 def stored(background: Background, digest: str) -> bytes:
@@ -52,24 +31,6 @@ def staged(background: Background) -> list[str]:
     return [path for path, _, _ in Store(background.store).listed("staging")]
 
 
-def broken(call: Caller, session: pb.UploadSession, data: bytes, offset: int) -> None:
-    """A stream whose connection breaks after `data`."""
-    gate = threading.Event()
-
-    def sending() -> Iterator[pb.UploadRequest]:
-        yield from messages(data, finish=False, upload=session.name, offset=offset)
-        gate.wait(20)
-
-    future = call.stub.Upload.future(sending())
-    try:
-        for _ in range(200):
-            if call("GetUpload", pb.GetUploadRequest(name=session.name)).received_bytes >= offset + len(data) // 2:
-                break
-    finally:
-        future.cancel()
-        gate.set()
-
-
 def test_an_upload_goes_on_where_it_was_broken_off(call: Caller, background: Background) -> None:
     data = DATA[:-1] + b"a"
     session = start(call, data)
@@ -77,7 +38,7 @@ def test_an_upload_goes_on_where_it_was_broken_off(call: Caller, background: Bac
     offset = 0
     for cut in (300_000, 700_000):
         broken(call, session, data[offset:cut], offset)
-        offset = call("GetUpload", pb.GetUploadRequest(name=session.name)).received_bytes
+        offset = arrived(call, session)
         assert 0 < offset <= cut
     answer = call("Upload", messages(data[offset:], upload=session.name, offset=offset))
     assert answer.file == pb.File(digest=hashlib.sha256(data).hexdigest(), filename="clip.mp4")
@@ -147,19 +108,6 @@ def test_a_wrong_place_to_go_on_answers_the_right_one(call: Caller) -> None:
     assert error.field == "digest"
 
 
-def test_no_more_uploads_are_begun_at_once_than_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_OPEN_SESSIONS", 2)
-    with Background(tmp_path) as running:
-        call = Caller(running.server.address)
-        sessions = [start(call, bytes([i])) for i in range(2)]
-        request = pb.StartUploadRequest(size_bytes=1, digest=DIGEST)
-        error = error_of(call, "StartUpload", request)
-        assert isinstance(error, Busy) and error.retry_after
-        call("Upload", messages(bytes([0]), upload=sessions[0].name))
-        call("StartUpload", request)
-        call.close()
-
-
 def test_who_takes_an_upload_over_is_the_only_one_who_adds_to_it(database_url: str, tmp_path: Path) -> None:
     database, store = Database(database_url), Store(str(tmp_path / "store"))
     sessions = Sessions(database.engine, grace=1000)
@@ -193,39 +141,6 @@ def test_a_session_that_expired_is_gone_and_its_row_goes(database_url: str, tmp_
     with pytest.raises(NotFound):
         sessions.get(made.id, tenant="a")
     database.close()
-
-
-def test_another_process_goes_on_with_an_upload(tmp_path: Path) -> None:
-    with Background(tmp_path) as first:
-        call = Caller(first.server.address)
-        session = start(call)
-        broken(call, session, DATA[:500_000], 0)
-        offset = call("GetUpload", pb.GetUploadRequest(name=session.name)).received_bytes
-        call.close()
-    with Background(tmp_path) as second:
-        call = Caller(second.server.address)
-        assert call("Upload", messages(DATA[offset:], upload=session.name, offset=offset)).file.digest == DIGEST
-        call.close()
-
-
-def test_an_upload_that_falls_silent_ends(tmp_path: Path) -> None:
-    from orchestrator.limits import Limits
-
-    with Background(tmp_path, limits=Limits(silence_seconds=0.3)) as running:
-        call = Caller(running.server.address)
-        session = start(call)
-        done = threading.Event()
-
-        def silent() -> Iterator[pb.UploadRequest]:
-            yield from messages(DATA[:150_000], finish=False, upload=session.name)
-            done.wait(20)
-
-        with pytest.raises(grpc.RpcError) as caught:
-            call.stub.Upload(silent())
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE and "nothing was sent" in caught.value.details()
-        done.set()
-        assert call("GetUpload", pb.GetUploadRequest(name=session.name)).received_bytes == 150_000
-        call.close()
 
 
 def test_errors_are_of_the_tree(call: Caller) -> None:
