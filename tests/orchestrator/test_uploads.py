@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,14 +61,22 @@ def broken(call: Caller, session: pb.UploadSession, data: bytes, offset: int) ->
         yield from messages(data, finish=False, upload=session.name, offset=offset)
         gate.wait(20)
 
+    def received() -> int:
+        return int(call("GetUpload", pb.GetUploadRequest(name=session.name)).received_bytes)
+
     future = call.stub.Upload.future(sending())
     try:
         for _ in range(200):
-            if call("GetUpload", pb.GetUploadRequest(name=session.name)).received_bytes >= offset + len(data) // 2:
+            if received() >= offset + len(data) // 2:
                 break
     finally:
         future.cancel()
         gate.set()
+    # The server still keeps what it had read.
+    before = -1
+    while (now := received()) != before:
+        before = now
+        time.sleep(0.2)
 
 
 def test_an_upload_goes_on_where_it_was_broken_off(call: Caller, background: Background) -> None:
