@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orchestrator.metrics import Metrics
 
 from orchestrator import uploads as module
 from orchestrator.collect import Collector, Kind
@@ -21,6 +20,7 @@ from orchestrator.db import Database
 from orchestrator.fsck import Checker
 from orchestrator.hygiene import Hygiene
 from orchestrator.keep import Keeper
+from orchestrator.observe.metrics import Metrics
 from orchestrator.references import References
 from orchestrator.spec import File
 from orchestrator.upload_sessions import Session, Sessions
@@ -54,7 +54,7 @@ def make_uploads(database: Database, store: Store, keeper: Keeper) -> Uploads:
         sessions=Sessions(database.engine, grace=86400.0),
         store=store,
         keeper=keeper,
-        metrics=Metrics(dict, store_size=lambda: 0, store_limit=0),
+        metrics=Metrics(),
         max_bytes=10**8,
     )
 
