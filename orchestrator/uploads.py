@@ -160,12 +160,15 @@ class Uploads:
     async def _store_pieces(self, session: Session, chunks: AsyncIterator[bytes]) -> None:
         buffer, end = bytearray(), session.received
 
+        async def keep(data: bytes, offset: int) -> None:
+            await self._require_room(len(data))
+            await asyncio.to_thread(self._sessions.add, session, self._store, offset=offset, data=data)
+
         async def flush() -> None:
             if buffer:
                 data = bytes(buffer)
                 buffer.clear()
-                await self._require_room(len(data))
-                await asyncio.to_thread(self._sessions.add, session, self._store, offset=end - len(data), data=data)
+                await _ended(asyncio.ensure_future(keep(data, end - len(data))))
 
         try:
             async for chunk in chunks:
@@ -254,6 +257,18 @@ class Uploads:
             if chunk:
                 yield chunk
         await self._require_room(size)
+
+
+async def _ended(work: asyncio.Future[None]) -> None:
+    """Wait for `work`, which goes on to its end even if this is cancelled: a piece that has arrived is not dropped."""
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        if not work.cancelled():
+            # The call is over: nobody is there to be told.
+            work.exception()
+        raise
 
 
 def _require_place(session: Session, offset: int) -> None:

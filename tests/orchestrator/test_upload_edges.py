@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +54,7 @@ def make_uploads(database: Database, store: Store, keeper: Keeper) -> Uploads:
         sessions=Sessions(database.engine, grace=86400.0),
         store=store,
         keeper=keeper,
-        metrics=Metrics(dict, store_size=lambda: 0, store_limit=0),
+        metrics=Metrics(),
         max_bytes=10**8,
     )
 
@@ -224,6 +226,33 @@ async def test_many_streams_at_once_leave_the_file_as_it_is(place: Place, monkey
     if not now.complete:
         await send(place.uploads, session, DATA[now.received :], offset=now.received)
     assert place.store.get(DIGEST).read("data") == DATA
+
+
+@pytest.mark.parametrize("moment", ["room", "add"])
+async def test_a_call_that_is_cancelled_keeps_the_piece_at_hand(
+    place: Place, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """So a broken connection ends a call: at any moment, also while the limit is asked or the piece is written."""
+    monkeypatch.setattr(module, "_PIECE_BYTES", 50_000)
+    held: tuple[Any, str] = (place.keeper, "require_room") if moment == "room" else (place.uploads._sessions, "add")
+    real = getattr(*held)
+    session = await begin(place.uploads)
+    loop, entered, go = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def slowly(*args: Any, **kwargs: Any) -> Any:
+        loop.call_soon_threadsafe(entered.set)
+        assert go.wait(20)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(*held, slowly)
+    call = asyncio.create_task(send(place.uploads, session, DATA))
+    await asyncio.wait_for(entered.wait(), 20)
+    call.cancel()
+    await asyncio.sleep(0.05)
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert (await place.uploads.get(session.id, tenant="a")).received == 50_000
 
 
 async def test_collection_and_check_leave_a_live_upload_alone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
