@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test check fuzz-media parity evaluate blender scenes lock generate clean
+.PHONY: demo test check fuzz-media proofs parity evaluate blender scenes lock generate clean
 
 demo: $(READY)  ## take the bundled clip apart and say where the page is
 	$(BIN)/omnimatte decompose samples/still_life/input.mp4 $(DEMO_MASKS) --out out/demo --force
@@ -62,6 +62,20 @@ $(BPY)/.ready:
 
 # The original package brings a package called `training` along, and would bring a torch with CUDA: into a folder of its own.
 PARITY := $(VENV)/parity
+
+# What the orchestrator survives and bears, with its figures (orchestrator/README.md): about 40 minutes. CI runs them
+# shortened (QUICK=1, about 12 minutes).
+ifdef QUICK
+KILL := --every 5
+LOAD := --jobs 40 --queued 1000 --flat 100
+else
+LOAD := --jobs 200 --queued 10000 --flat 1000
+endif
+
+proofs: $(READY)  ## kill anywhere, outages, load, cancel storm, fuzz
+	$(BIN)/python -m tests.proofs.kill_anywhere $(KILL)
+	$(BIN)/python -m tests.proofs.outages
+	$(BIN)/python -m tests.proofs.load $(LOAD)
 
 parity: $(PARITY)/.ready  ## our SAM 2.1 against the original package, on the same random weights
 	PYTHONPATH=$(PARITY) $(BIN)/python -m pytest tests/services/sam21/test_parity_with_sam2.py
