@@ -15,7 +15,7 @@ from orchestrator.runners.local import LocalRunner
 from orchestrator.server import serving
 from orchestrator.settings import EMBEDDED, Settings
 from services.artifacts import Store
-from services.errors import BadVideo
+from services.errors import BadMask, BadVideo
 from services.stage import Stage, Work
 
 FAILS = 666
@@ -31,6 +31,13 @@ WAITS_FOR_FILE = 999
 """Seed of a job whose Casper stage runs until a file called "go" lies in the store's folder."""
 
 
+CURSED = "cursed"
+"""Label of an object whose layer fails for good."""
+
+NO_MASK = b"no mask"
+"""Content of an upload that is read as no mask."""
+
+
 class Toy(Stage):
     """Writes its parameters as its output; `finish` writes a page and its inputs' addresses."""
 
@@ -44,6 +51,10 @@ class Toy(Stage):
         work.progress(1, 2, "frames")
         if self.name == "ingest" and work.params["kind"] == "video" and work.inputs["upload"].read("data") == b"text":
             raise BadVideo("clip.mp4 is not a video; send one.")
+        if work.params.get("kind") == "mask" and work.inputs["upload"].read("data") == NO_MASK:
+            raise BadMask("the mask cannot be read; send another.")
+        if self.name == "omnimatte" and work.params["label"] == CURSED:
+            raise BadVideo("nothing can be seen of the object; leave it out.")
         if self.name == "casper":
             time.sleep(0.002)  # enough to be measured
             self._behave(work)
