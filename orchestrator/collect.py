@@ -24,9 +24,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.db import Database, Job
+from orchestrator.db import Database
 from orchestrator.hygiene import Hygiene
 from orchestrator.keep import Keeper
+from orchestrator.records import Job
 from orchestrator.references import References, Role
 from orchestrator.spec import uploads
 from services.artifacts import Manifest, Store

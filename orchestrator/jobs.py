@@ -14,11 +14,12 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from orchestrator.db import Database, Event, Job, JobState
+from orchestrator.db import Database
 from orchestrator.estimate.estimator import Estimate, Estimator
 from orchestrator.journal import Bell, follow
 from orchestrator.keep import Keeper
 from orchestrator.preview import MaskPreview, Reader, preview
+from orchestrator.records import Event, Job, JobState
 from orchestrator.scheduling.policy import Policies, Reason, why
 from orchestrator.scheduling.queue import Queue
 from orchestrator.signing import Signer

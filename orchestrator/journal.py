@@ -13,9 +13,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict
 
-from orchestrator.db import Addition, Database, Event, NewEvent
+from orchestrator.db import Database
 from orchestrator.execute import NodeEvent, NodeState
 from orchestrator.patience import patiently
+from orchestrator.records import Addition, Event, NewEvent
 
 _BATCH_SECONDS = 0.2
 _POLL_SECONDS = 1.0

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from orchestrator.db import Failure
 from orchestrator.plan import Node
+from orchestrator.records import Failure
 from orchestrator.spec import JobSpec
 from services.errors import BadInput, Internal, OmnimatteError
 

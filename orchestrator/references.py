@@ -22,7 +22,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from orchestrator.db import JobState
+from orchestrator.records import JobState
 from orchestrator.schema import ARTIFACTS, JOBS, OWNER, REFERENCES
 
 _FINAL = [state.value for state in JobState if state.final]

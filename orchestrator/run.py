@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
-from orchestrator.db import Database, Failure, Job, JobState
+from orchestrator.db import Database
 from orchestrator.estimate.estimator import Estimator
 from orchestrator.execute import NodeEvent, PartlyFailed, Slots, execute
 from orchestrator.journal import Bell, Journal
@@ -23,6 +23,7 @@ from orchestrator.observe.metrics import Metrics
 from orchestrator.partial import concerns, without
 from orchestrator.patience import patiently
 from orchestrator.plan import Node, plan
+from orchestrator.records import Failure, Job, JobState
 from orchestrator.references import Role
 from orchestrator.runners.base import Runner
 from orchestrator.scheduling.queue import Claim, Queue, too_late

@@ -16,7 +16,7 @@ import time
 from datetime import UTC, datetime
 
 from orchestrator.access.keys import Key, Keys
-from orchestrator.schema import opened
+from orchestrator.opening import opened
 
 
 def run(parsed: argparse.Namespace, *, database_url: str) -> int:

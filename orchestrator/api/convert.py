@@ -16,9 +16,9 @@ from google.rpc import status_pb2
 from orchestrator.api import omnimatte_pb2 as pb
 from orchestrator.api.specs import spec_to_message
 from orchestrator.api.status import to_status
-from orchestrator.db import Event, Job, JobState
 from orchestrator.estimate.estimator import Basis, Estimate
 from orchestrator.execute import NodeState
+from orchestrator.records import Event, Job, JobState
 from orchestrator.upload_sessions import Session
 from services.artifacts import Artifact
 from services.errors import BadInput, NotFound, decode

@@ -20,9 +20,9 @@ from orchestrator.api.convert import job_id, upload_id
 from orchestrator.api.masks import check_mask, masked, wants
 from orchestrator.api.specs import spec_to_dict
 from orchestrator.api.status import abort, to_status
-from orchestrator.db import Job
 from orchestrator.jobs import Jobs
 from orchestrator.patience import away, unavailable
+from orchestrator.records import Job
 from orchestrator.uploads import Incoming, Uploads
 from services.errors import BadInput, Cancelled, OmnimatteError, from_exception
 

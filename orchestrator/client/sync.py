@@ -5,8 +5,6 @@ Must not know: how the server does it, terminals, or command lines.
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +30,7 @@ from orchestrator.client.files import (
     reading,
 )
 from orchestrator.client.retry import PATIENT, Retry, caught_up
+from orchestrator.client.threads import Guarded, received
 from services.errors import NotFound, OmnimatteError
 
 
@@ -145,7 +144,7 @@ class Client:
                 on_sent(done)
             yield pb.UploadRequest(finish_write=True)
 
-        guarded = _Guarded(requests())
+        guarded = Guarded(requests())
         call = self._stub.Upload.future(guarded, metadata=self._metadata)
         guarded.belongs_to(call)
         try:
@@ -203,7 +202,7 @@ class Client:
         while True:
             try:
                 with self._errors():
-                    for event in _received(self._stub.WatchJob(calls.watch(name, after), metadata=self._metadata)):
+                    for event in received(self._stub.WatchJob(calls.watch(name, after), metadata=self._metadata)):
                         after, heard = event.sequence, time.monotonic()
                         yield event
                 return
@@ -272,57 +271,3 @@ class Client:
             yield
         except grpc.RpcError as error:
             raise from_rpc(error, address=self.address) from error
-
-
-def _received(call: Any) -> Iterator[Any]:
-    """The messages of `call`, which a thread of its own receives.
-
-    A Ctrl-C that strikes gRPC's code in the main thread can leave one of its locks held for ever, and with it the
-    channel dead on which the job is to be cancelled. Raises grpc.RpcError.
-    """
-    messages: queue.SimpleQueue[tuple[Any, grpc.RpcError | None]] = queue.SimpleQueue()
-
-    def receive() -> None:
-        try:
-            for message in call:
-                messages.put((message, None))
-            messages.put((None, None))
-        except grpc.RpcError as error:
-            messages.put((None, error))
-
-    threading.Thread(target=receive, name="watch", daemon=True).start()
-    try:
-        while True:
-            message, error = messages.get()
-            if error is not None:
-                raise error
-            if message is None:
-                return
-            yield message
-    finally:
-        call.cancel()
-
-
-class _Guarded(Iterator[pb.UploadRequest]):
-    """The requests of one call. When they fail, the call is cancelled and the problem kept: gRPC would swallow it."""
-
-    def __init__(self, inner: Iterator[pb.UploadRequest]) -> None:
-        self._inner = inner
-        self._call: Any = None
-        self._begun = threading.Event()
-        self.problem: Exception | None = None
-
-    def belongs_to(self, call: Any) -> None:
-        self._call = call
-        self._begun.set()
-
-    def __next__(self) -> pb.UploadRequest:
-        try:
-            return next(self._inner)
-        except StopIteration:
-            raise
-        except Exception as error:
-            self.problem = error
-            self._begun.wait()
-            self._call.cancel()
-            raise StopIteration from error

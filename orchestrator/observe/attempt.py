@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 from opentelemetry import trace
 
-from orchestrator.db import Job, JobState
 from orchestrator.observe.job_figures import JobFigures
+from orchestrator.records import Job, JobState
 from services.errors import decode
 from services.observe import tracing
 from services.observe.about import about

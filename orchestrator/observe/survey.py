@@ -16,9 +16,10 @@ import sqlalchemy as sa
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from orchestrator.db import Database, JobState
+from orchestrator.db import Database
 from orchestrator.observe.tenants import TenantLabels
 from orchestrator.patience import away
+from orchestrator.records import JobState
 from orchestrator.references import References
 from orchestrator.scheduling.queue import Depth, Queue
 from orchestrator.schema import EVENTS, JOBS, REPLICAS

@@ -13,7 +13,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from orchestrator.db import JobState, NewEvent, append_events
+from orchestrator.db import append_events
+from orchestrator.records import JobState, NewEvent
 from orchestrator.scheduling.policy import Policies, Shares, Standing, Waiting, choose
 from orchestrator.schema import JOBS, QUEUE_LOCK, REPLICAS, SHARES, now
 from orchestrator.timing import Line, Scheduling

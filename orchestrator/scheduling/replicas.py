@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from orchestrator.db import JobState
+from orchestrator.records import JobState
 from orchestrator.scheduling import queue
 from orchestrator.scheduling.queue import Lost
 from orchestrator.schema import JOBS, REPLICAS, SWEEP_LOCK, now

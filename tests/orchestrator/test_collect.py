@@ -14,9 +14,10 @@ import pytest
 
 from orchestrator.cli import main
 from orchestrator.collect import Collected, Collector, Removed
-from orchestrator.db import Database, JobState
+from orchestrator.db import Database
 from orchestrator.hygiene import Hygiene
 from orchestrator.keep import Keeper
+from orchestrator.records import JobState
 from orchestrator.references import References, Role
 from orchestrator.spec import from_dict
 from services.artifacts import Store, digest

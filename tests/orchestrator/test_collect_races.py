@@ -19,10 +19,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from actors import Actor
 
 from orchestrator.collect import Collector
-from orchestrator.db import Database, JobState
+from orchestrator.db import Database
 from orchestrator.fsck import _wrong
 from orchestrator.hygiene import Hygiene
 from orchestrator.keep import Keeper, Kept
+from orchestrator.records import JobState
 from orchestrator.references import Answer, References, Role
 from orchestrator.spec import from_dict
 from services.artifacts import Draft, Manifest, Store

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from orchestrator.db import Database, JobState, NewEvent
+from orchestrator.db import Database
 from orchestrator.execute import NodeEvent, NodeState
 from orchestrator.journal import Bell, Journal
+from orchestrator.records import JobState, NewEvent
 from orchestrator.spec import JobSpec, from_dict
 from services.errors import AlreadyExists, NotFound
 

@@ -17,8 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from actors import Actor
 
-from orchestrator.db import Database, JobState
+from orchestrator.db import Database
 from orchestrator.keep import Keeper, Kept
+from orchestrator.records import JobState
 from orchestrator.references import TAKEOVER_SECONDS, Answer, References, Role
 from orchestrator.spec import from_dict
 from services.artifacts import Draft, Store

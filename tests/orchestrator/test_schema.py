@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from orchestrator import schema
-from orchestrator.db import Database, JobState, NewEvent
+from orchestrator import opening, schema
+from orchestrator.db import Database
+from orchestrator.records import JobState, NewEvent
 from orchestrator.spec import from_dict
 from services.errors import Conflict, NotFound
 
@@ -97,7 +98,7 @@ def test_a_database_without_tenants_becomes_the_local_tenants(first: Path) -> No
 
 def test_an_upgraded_database_has_the_tables_of_a_new_one(first: Path, tmp_path: Path) -> None:
     def tables(path: Path) -> dict[str, object]:
-        engine = schema.opened(url(path))
+        engine = opening.opened(url(path))
         inspector = sa.inspect(engine)
         found = {
             name: (
@@ -121,17 +122,17 @@ def test_an_upgrade_that_fails_changes_nothing(first: Path, monkeypatch: pytest.
         raise RuntimeError("the power went out")
 
     with monkeypatch.context() as patched:
-        patched.setattr(schema, "_digests", broken)
+        patched.setattr(opening, "_digests", broken)
         with pytest.raises(RuntimeError, match="power"):
-            schema.opened(url(first))
+            opening.opened(url(first))
     assert dump(first) == before
-    schema.opened(url(first)).dispose()
+    opening.opened(url(first)).dispose()
 
 
 @pytest.mark.parametrize(("number", "words"), [(schema.SCHEMA + 1, "newer version"), (0, "upgrades SQLite from 1")])
 def test_other_schemas_are_refused_and_left_alone(number: int, words: str, tmp_path: Path) -> None:
     path = tmp_path / "orchestrator.sqlite"
-    schema.opened(url(path)).dispose()
+    opening.opened(url(path)).dispose()
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE omnimatte_schema SET number = ?", (number,))
     connection.close()
@@ -145,7 +146,7 @@ def test_other_schemas_are_refused_and_left_alone(number: int, words: str, tmp_p
 def test_many_may_open_a_database_at_once(old: bool, first: Path, tmp_path: Path) -> None:
     path = first if old else tmp_path / "new.sqlite"
     with ThreadPoolExecutor(6) as pool:
-        for engine in list(pool.map(lambda _: schema.opened(url(path)), range(6))):
+        for engine in list(pool.map(lambda _: opening.opened(url(path)), range(6))):
             engine.dispose()
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT number FROM omnimatte_schema").fetchall() == [(schema.SCHEMA,)]

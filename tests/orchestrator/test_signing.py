@@ -15,7 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from orchestrator.api import omnimatte_pb2 as pb
 from orchestrator.client import Client
 from orchestrator.file_settings import Files, Signing
-from orchestrator.schema import opened
+from orchestrator.opening import opened
 from orchestrator.signing import Signer, signing_key
 from services.artifacts import Store
 from services.errors import BadOption, Conflict, NotFound, PermissionDenied

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from orchestrator import cli
 from orchestrator.access.keys import REFUSED, Keys
-from orchestrator.schema import opened
+from orchestrator.opening import opened
 from services.errors import BadOption, NotFound, Unauthenticated
 
 

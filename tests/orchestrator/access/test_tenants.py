@@ -36,7 +36,7 @@ from orchestrator.api import omnimatte_pb2 as pb
 from orchestrator.api.specs import spec_to_message
 from orchestrator.api.status import from_rpc, from_status
 from orchestrator.client import Client
-from orchestrator.schema import opened
+from orchestrator.opening import opened
 from orchestrator.server import SERVICE
 from orchestrator.spec import from_dict
 from services.errors import NotFound, OmnimatteError, PermissionDenied, Unauthenticated

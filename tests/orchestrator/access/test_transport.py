@@ -22,7 +22,7 @@ from orchestrator.access.keys import Keys
 from orchestrator.access.settings import Access, TlsSettings, endpoint, is_loopback
 from orchestrator.access.transport import server_credentials
 from orchestrator.client import Client
-from orchestrator.schema import opened
+from orchestrator.opening import opened
 from orchestrator.server import serving
 from orchestrator.settings import Settings
 from services.errors import BadOption, OmnimatteError, Unauthenticated, Unavailable

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.opening import opened
 from orchestrator.scheduling import identity as module
 from orchestrator.scheduling.identity import identity
-from orchestrator.schema import opened
 from orchestrator.settings import Settings
 from services.errors import BadOption, Conflict
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HOLD = """
 import sys, time
 from orchestrator.scheduling.identity import identity
-from orchestrator.schema import opened
+from orchestrator.opening import opened
 with identity(opened(sys.argv[1]), "pod-0"):
     print("held", flush=True)
     time.sleep(600)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.db import Database, JobState, NewEvent
+from orchestrator.db import Database
+from orchestrator.records import JobState, NewEvent
 from orchestrator.scheduling.policy import Policies, Policy
 from orchestrator.scheduling.queue import Lost, Queue
 from orchestrator.scheduling.replicas import Replicas

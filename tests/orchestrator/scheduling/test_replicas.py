@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from orchestrator.db import Database, JobState
+from orchestrator.db import Database
+from orchestrator.records import JobState
 from orchestrator.scheduling.policy import Policies
 from orchestrator.scheduling.queue import Lost, Queue
 from orchestrator.scheduling.replicas import Replicas
