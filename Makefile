@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test check fuzz-media proofs parity evaluate blender scenes lock generate clean
+.PHONY: demo test check fuzz-media fuzz-requests proofs parity evaluate blender scenes lock generate clean
 
 demo: $(READY)  ## take the bundled clip apart and say where the page is
 	$(BIN)/omnimatte decompose samples/still_life/input.mp4 $(DEMO_MASKS) --out out/demo --force
@@ -68,6 +68,8 @@ PARITY := $(VENV)/parity
 ifdef QUICK
 KILL := --every 5
 LOAD := --jobs 40 --queued 1000 --flat 100
+STORM := --jobs 30
+FUZZ := --count 2000
 else
 LOAD := --jobs 200 --queued 10000 --flat 1000
 endif
@@ -75,7 +77,12 @@ endif
 proofs: $(READY)  ## kill anywhere, outages, load, cancel storm, fuzz
 	$(BIN)/python -m tests.proofs.kill_anywhere $(KILL)
 	$(BIN)/python -m tests.proofs.outages
+	$(BIN)/python -m tests.proofs.cancel_storm $(STORM)
+	$(BIN)/python -m tests.fuzz.requests $(FUZZ)
 	$(BIN)/python -m tests.proofs.load $(LOAD)
+
+fuzz-requests: $(READY)  ## 10,000 damaged requests to a real server (about 3 minutes)
+	$(BIN)/python -m tests.fuzz.requests --count 10000 --seed 0
 
 parity: $(PARITY)/.ready  ## our SAM 2.1 against the original package, on the same random weights
 	PYTHONPATH=$(PARITY) $(BIN)/python -m pytest tests/services/sam21/test_parity_with_sam2.py

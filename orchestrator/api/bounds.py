@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from orchestrator.api.handlers import behaviour, rebuilt
+from orchestrator.api.handlers import Garbled, behaviour, parsed, rebuilt
 from orchestrator.api.status import abort
 from orchestrator.limits import Limits
 from services.errors import DeadlineExceeded, OmnimatteError, Unavailable
@@ -50,31 +50,41 @@ class Bounds(grpc.aio.ServerInterceptor):
                     raise
                 await abort(context, _too_long(limit, stream=not one))
 
+        async def heard(request: Any, context: Context) -> Any:
+            if isinstance(request, Garbled):
+                await abort(context, request.error())
+            return self._heard(request) if handler.request_streaming else request
+
         async def answer(request: Any, context: Context) -> Any:
-            return await within(inner(self._heard(request) if handler.request_streaming else request, context), context)
+            return await within(inner(await heard(request, context), context), context)
 
         async def stream(request: Any, context: Context) -> None:
+            taken = await heard(request, context)
+
             async def write() -> None:
-                async for answered in inner(self._heard(request) if handler.request_streaming else request, context):
+                async for answered in inner(taken, context):
                     # Here and not in a generator: a client that reads nothing is bounded too.
                     await context.write(answered)
 
             await within(write(), context)
 
-        return rebuilt(handler, answer=answer, stream=stream)
+        return rebuilt(handler, answer=answer, stream=stream, parse=parsed(handler.request_deserializer))
 
     async def _heard(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """The requests, as long as the next one comes in time."""
         messages = aiter(requests)
         while True:
             try:
-                yield await asyncio.wait_for(anext(messages), self._limits.silence_seconds)
+                message = await asyncio.wait_for(anext(messages), self._limits.silence_seconds)
             except StopAsyncIteration:
                 return
             except TimeoutError:
                 raise Unavailable(
                     f"nothing was sent for {self._limits.silence_seconds:g} s; go on where the upload was broken off."
                 ) from None
+            if isinstance(message, Garbled):
+                raise message.error()
+            yield message
 
 
 def _too_long(limit: float, *, stream: bool) -> OmnimatteError:

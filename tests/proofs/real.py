@@ -45,6 +45,14 @@ class Models:
             if _parent(path) == self.server.pid and "python_backend_stub" in _command(path)
         ]
 
+    def processor_seconds(self) -> float:
+        """That all model instances have used so far."""
+        ticks = 0
+        for pid in self.instances():
+            used = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(used[11]) + int(used[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def kill(self) -> None:
         """Kill the server outright."""
         os.kill(self.server.pid, signal.SIGKILL)
@@ -85,16 +93,21 @@ def models(store: str, folder: Path) -> Iterator[Models]:
         running.server.stop()
 
 
-def upload_job(client: Client) -> dict[str, Any]:
-    """Upload the clip; returns the job's spec: an object by its mask, one by a box, little work for each stage."""
+def upload_job(client: Client, *, long: bool = False) -> dict[str, Any]:
+    """Upload the clip; returns the spec of a job of two objects with little work for each stage, or with much."""
     disc, box, video = _drawn()
+    if long:
+        disc, box, video = (
+            np.repeat(np.repeat(np.tile(frames, (8, *[1] * (frames.ndim - 1))), 3, 1), 3, 2)
+            for frames in (disc, box, video)
+        )
     return {
         "source": client.upload([_coded(video)], filename="clip.mp4"),
         "objects": [
             {"label": "disc", "mask": client.upload([_coded(np.repeat(disc[..., None], 3, -1))], filename="disc.mp4")},
             {"label": "box", "mask": client.upload([_coded(np.repeat(box[..., None], 3, -1))], filename="box.mp4")},
         ],
-        "options": {"schedule": "draft", "long_side": 96},
+        "options": {"schedule": "reference", "long_side": 288} if long else {"schedule": "draft", "long_side": 96},
     }
 
 
@@ -118,7 +131,7 @@ def _coded(frames: np.ndarray) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as out:
         stream = out.add_stream("libx264rgb", rate=Fraction(24), options={"crf": "0"})
-        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "rgb24"
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "rgb24"
         for frame in frames:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
         out.mux(stream.encode())

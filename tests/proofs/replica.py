@@ -12,7 +12,7 @@ import signal
 import sys
 from typing import Any
 
-from orchestrator.execute import Slots
+from orchestrator.access.settings import Access
 from orchestrator.hygiene import Hygiene
 from orchestrator.limits import Limits
 from orchestrator.runners.triton import TritonRunner
@@ -25,7 +25,7 @@ from tests.proofs.stages import FakeRunner, Tempo
 
 def settings_of(data: dict[str, Any]) -> Settings:
     made: dict[str, Any] = {"port": 0, "metrics_port": 0, **data}
-    for name, kind in (("pace", Pace), ("hygiene", Hygiene), ("limits", Limits)):
+    for name, kind in (("pace", Pace), ("hygiene", Hygiene), ("limits", Limits), ("access", Access)):
         if name in made:
             made[name] = kind(**made[name])
     if "policies" in made:
@@ -44,7 +44,6 @@ async def main(options: dict[str, Any]) -> None:
     limits = dict.fromkeys(stages, places)
     fake = None if "triton" in options else FakeRunner(settings.store, Tempo(**options.get("tempo", {})))
     runner = fake or TritonRunner(options["triton"])
-    assert Slots is not None
     try:
         async with serving(settings, runner, limits=limits if fake else None) as server:
             print(server.address, server.metrics_url, flush=True)
