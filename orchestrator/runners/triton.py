@@ -46,6 +46,9 @@ _CHANNEL = [
     ("grpc.use_local_subchannel_pool", 1),  # otherwise a new channel inherits what an old one thinks of the address
 ]
 
+_LOADING = ("has no available versions", "is not ready")
+"""What a server answers that listens before its models are loaded."""
+
 
 @dataclass
 class _Connection:
@@ -127,6 +130,11 @@ class TritonRunner:
             return Unavailable(
                 f"the model instance that ran {_name(request)} died, most likely for lack of memory; "
                 f"{self._log}restart the server and send the job again."
+            )
+        if '"reason"' not in text and any(words in text for words in _LOADING):
+            return Unavailable(
+                f"the model server at {self._address} has not loaded the model of {_name(request)} yet; "
+                f"{self._log}wait for it, or see why it cannot be loaded."
             )
         if isinstance(decoded, Internal) and decoded.message == text:
             return Internal(f"{_name(request)}: the model server answered {text!r}; {self._log}and report it.")

@@ -13,10 +13,11 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 _TEXTS = (
-    "", " ", "jobs/", "uploads/", "jobs/../../etc/passwd", "../" * 40, "/etc/passwd", "file:///etc/passwd",
-    "s3://bucket/key", "jobs/" + "x" * 5000, "\0", "a\0b", "\u202e\u0000\ufffd", "ñ" * 300, "' OR 1=1 --", "{}", "%s%n", "\r\nHTTP/1.1 200 OK",
-    "0" * 64, "f" * 64, "g" * 64, "-1", "NaN", "compact", "production", "../compact", "x" * 100_000,
-)  # fmt: skip
+    *("", " ", "jobs/", "uploads/", "jobs/../../etc/passwd", "../" * 40, "/etc/passwd", "file:///etc/passwd"),
+    *("s3://bucket/key", "jobs/" + "x" * 5000, "\0", "a\0b", "\u202e\u0000\ufffd", "ñ" * 300, "' OR 1=1 --", "{}"),
+    *("%s%n", "\r\nHTTP/1.1 200 OK", "0" * 64, "f" * 64, "g" * 64, "-1", "NaN", "compact", "production"),
+    *("../compact", "x" * 100_000),
+)
 _INTEGERS = (0, 1, -1, 2, 7, 99, 255, 2**31 - 1, -(2**31), 2**32 - 1, 2**63 - 1, -(2**63))
 _FLOATS = (0.0, -0.0, 1.0, -1.0, 1e300, -1e300, 1e-300, math.inf, -math.inf, math.nan, 0.5)
 
