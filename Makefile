@@ -28,6 +28,7 @@ check: $(READY)  ## style, types, architecture, generated code
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m orchestrator.api.generate --check
+	$(BIN)/python -m orchestrator.api.document --check
 	$(BIN)/python -m services.catalogue.document --check
 
 fuzz-media: $(READY)  ## 2,000 damaged media files through the real stage (about 2 minutes)
@@ -100,8 +101,9 @@ evaluate: $(READY) $(SCENES)/.ready  ## the tables of docs/models.md
 lock: $(READY)  ## resolve the dependencies anew (torch brings what its own wheel needs)
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --extra dev pyproject.toml | grep -vE "^(nvidia-|cuda-|triton==)" >requirements.lock
 
-generate: $(READY)  ## the gRPC code
+generate: $(READY)  ## the gRPC code and its reference
 	$(BIN)/python -m orchestrator.api.generate
+	$(BIN)/python -m orchestrator.api.document
 
 clean:
 	rm -rf $(VENV) $(BPY) out

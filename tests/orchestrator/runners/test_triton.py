@@ -72,3 +72,19 @@ async def test_no_server_at_all_is_told_at_once() -> None:
     with pytest.raises(Unavailable, match="restart it and send the job again"):
         await runner.run(Request("ingest"), on_progress=ignore)
     await runner.close()
+
+
+async def test_a_server_that_still_loads_its_models_is_one_to_wait_for(tmp_path: Path) -> None:
+    server = toy_server(tmp_path)
+    runner = TritonRunner(server.grpc_address)
+    try:
+        server.launch()
+        while True:
+            try:
+                assert (await runner.run(Request("toy"), on_progress=ignore)).meta == {"steps": 3}
+                break
+            except Unavailable:
+                await asyncio.sleep(0.02)
+    finally:
+        await runner.close()
+        server.stop()
