@@ -1,12 +1,14 @@
-"""Uploads as raw messages, and ones that break."""
+"""Uploads as raw messages, and ones that break; plain HTTP requests."""
 
 from __future__ import annotations
 
 import hashlib
+import http.client
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from conftest import Caller
 
@@ -56,3 +58,14 @@ def arrived(call: Caller, session: pb.UploadSession) -> int:
         before = now
         time.sleep(0.1)
     return int(now)
+
+
+def ask(url: str, *, method: str = "GET", **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=20)
+    try:
+        connection.request(method, f"{parts.path}?{parts.query}", headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read(), dict(answer.getheaders())
+    finally:
+        connection.close()

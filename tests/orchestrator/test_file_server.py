@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from conftest import Background, Caller, make_spec
+from conftest import Background, make_spec
+from sending import ask
 
-from orchestrator.api import omnimatte_pb2 as pb
 from orchestrator.arguments import parser
 from orchestrator.cli import _files
 from orchestrator.client import Client
@@ -28,17 +25,6 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         job = client.create_job(make_spec(client))
         list(client.watch(job.name))
         yield client.sign_urls(job.name, paths=["layers/vase/00000.png"])["layers/vase/00000.png"]
-
-
-def ask(url: str, *, method: str = "GET", **headers: str) -> tuple[int, bytes, dict[str, str]]:
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=20)
-    try:
-        connection.request(method, f"{parts.path}?{parts.query}", headers=headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read(), dict(answer.getheaders())
-    finally:
-        connection.close()
 
 
 def test_a_file_keeps_its_name(url: str) -> None:
@@ -60,30 +46,6 @@ def test_a_range_that_is_not_understood_gets_the_whole_file(url: str, asked: str
 def test_the_head_of_a_part_says_its_length(url: str) -> None:
     status, body, headers = ask(url, method="HEAD", Range="bytes=10-19")
     assert (status, body, headers["Content-Length"]) == (206, b"", "10")
-
-
-def test_the_address_of_a_deleted_job_opens_nothing(tmp_path: Path) -> None:
-    with Background(tmp_path, files=Files(port=0)) as running, Client(running.server.address) as client:
-        job = client.create_job(make_spec(client))
-        list(client.watch(job.name))
-        [address] = client.sign_urls(job.name, paths=["index.html"]).values()
-        assert ask(address)[0] == 200
-        client.delete(job.name)
-        status, body, _ = ask(address)
-        assert status == 404 and b"Traceback" not in body
-
-
-def test_an_address_outlives_the_server_that_signed_it(tmp_path: Path) -> None:
-    """All replicas of a database have the same key; so does the next server."""
-    with Background(tmp_path, files=Files(port=0)) as one, Client(one.server.address) as client:
-        job = client.create_job(make_spec(client))
-        list(client.watch(job.name))
-        before = client.sign_urls(job.name, paths=["index.html"])["index.html"]
-    with Background(tmp_path, files=Files(port=0)) as two:
-        call = Caller(two.server.address)
-        now = call("SignUrls", pb.SignUrlsRequest(name=job.name, paths=["index.html"])).urls[0].url
-        call.close()
-        assert ask(before.replace(urlsplit(before).netloc, urlsplit(now).netloc))[0] == 200
 
 
 @pytest.mark.parametrize(

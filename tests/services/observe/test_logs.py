@@ -22,7 +22,11 @@ def stream() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     ours = {name: logging.getLogger(name).level for name in ("orchestrator", "services", "model_repository")}
+    # A library that other tests load may have silenced the whole process.
+    disabled = root.manager.disable
+    logging.disable(logging.NOTSET)
     yield io.StringIO()
+    logging.disable(disabled)
     root.handlers[:] = handlers
     root.setLevel(level)
     for name, before in ours.items():
