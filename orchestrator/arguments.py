@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from orchestrator.batch_arguments import add_batch
 from orchestrator.engines_cli import add_engines
 from orchestrator.options import FORMATS, IMAGE_CONTEXTS, SCHEDULES, TIERS
 from orchestrator.wishes import ObjectWish, box_wish, mask_wish, point_wish
@@ -48,6 +49,10 @@ def parser() -> argparse.ArgumentParser:
     root: argparse.ArgumentParser = _Parser(prog="omnimatte", description=text)
     commands = root.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     _add_decompose(commands.add_parser("decompose", help="take one video apart", allow_abbrev=False))
+    batching = commands.add_parser("batch", help="take many videos apart, on a server, from a manifest")
+    add_batch(batching)
+    batching.add_argument("--server", metavar="HOST:PORT", default=DEFAULT_SERVER, help=f"default: {DEFAULT_SERVER}")
+    _add_credentials(batching)
     _add_up(commands.add_parser("up", help="run the whole stack on this machine, in the foreground"))
     _add_serve(commands.add_parser("serve", help="run an orchestrator over a model server that runs elsewhere"))
     _add_jobs(commands.add_parser("jobs", help="look after the jobs of a running server"))

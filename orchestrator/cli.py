@@ -125,6 +125,15 @@ def _decompose(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _batch(parsed: argparse.Namespace) -> int:
+    from orchestrator.batch import Batch, batch
+
+    result = parsed.result or parsed.manifest.with_name(f"{parsed.manifest.name}.jobs.jsonl")
+    failed = batch(Batch(parsed.manifest, result, parsed.server, _credentials(parsed), parsed.out))
+    print(result)
+    return 1 if failed else 0
+
+
 def _up(parsed: argparse.Namespace) -> int:
     from orchestrator.up import up
     from services.profiles import configured
@@ -261,6 +270,7 @@ def _engines(parsed: argparse.Namespace) -> int:
 
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "decompose": _decompose,
+    "batch": _batch,
     "up": _up,
     "serve": _serve,
     "jobs": _jobs,
