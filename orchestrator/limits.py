@@ -22,7 +22,7 @@ class Limits:
     """Most metadata of one call."""
 
     call_seconds: float = 120.0
-    """Longest call with one answer, uploads apart."""
+    """Longest call with one answer, but for uploads and those that may have to read a clip first."""
 
     stream_seconds: float = 3600.0
     """Longest stream; the client comes back and goes on."""

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
 
 
+_READ_CLIPS = frozenset({"EstimateJob", "PreviewMasks"})
+"""Calls that may have to read a whole clip first: they have a stream's time."""
+
+
 class Bounds(grpc.aio.ServerInterceptor):
     """Ends calls that take too long."""
 
@@ -34,11 +38,12 @@ class Bounds(grpc.aio.ServerInterceptor):
         self, continuation: Callable[[Details], Awaitable[Handler | None]], handler_call_details: Details
     ) -> Handler | None:
         handler = await continuation(handler_call_details)
-        return handler if handler is None else self._bounded(handler)
+        method = handler_call_details.method.rpartition("/")[2]
+        return handler if handler is None else self._bounded(handler, long=method in _READ_CLIPS)
 
-    def _bounded(self, handler: Handler) -> Handler:
+    def _bounded(self, handler: Handler, *, long: bool) -> Handler:
         inner = behaviour(handler)
-        one = not (handler.request_streaming or handler.response_streaming)
+        one = not (long or handler.request_streaming or handler.response_streaming)
         limit = self._limits.call_seconds if one else self._limits.stream_seconds
 
         async def within(work: Awaitable[Any], context: Context) -> Any:
