@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict
 
@@ -19,6 +20,7 @@ from orchestrator.patience import patiently
 from orchestrator.records import Addition, Event, NewEvent
 
 _BATCH_SECONDS = 0.2
+_REPORT_SECONDS = 1.0
 _POLL_SECONDS = 1.0
 
 
@@ -99,16 +101,25 @@ class Journal:
                     self._task = None
 
     async def _run(self) -> None:
+        reported = 0.0
         while True:
             await self._news.wait()
             self._news.clear()
+            now = time.monotonic()
+            everything = now - reported >= _REPORT_SECONDS
+            reported = now if everything else reported
             # A batch under way is finished even when the last job ends meanwhile.
-            await asyncio.shield(self._write())
-            await asyncio.sleep(_BATCH_SECONDS)
+            await asyncio.shield(self._write(everything=everything))
+            if any(writer.pending for writer in self._writers):
+                self._news.set()
+            # However much there is to write: most of the time, the database is others'.
+            await asyncio.sleep(max(_BATCH_SECONDS, 3 * (time.monotonic() - now)))
 
-    async def _write(self) -> None:
+    async def _write(self, *, everything: bool = True) -> None:
+        """everything: also what only says how far a stage run is."""
         async with self._writing:
-            batches = {writer: batch for writer in self._writers if (batch := writer.taken())}
+            chosen = [writer for writer in self._writers if everything or writer.urgent]
+            batches = {writer: batch for writer in chosen if (batch := writer.taken())}
             if not batches:
                 return
             additions = [Addition(writer.job, writer.attempt, batch) for writer, batch in batches.items()]
@@ -127,14 +138,20 @@ class Writer:
         self.job, self.attempt, self.on_lost = job, attempt, on_lost
         self._news = news
         self._pending: list[NodeEvent] = []
+        self.urgent = False
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._pending)
 
     def __call__(self, event: NodeEvent) -> None:
         self._pending.append(event)
+        self.urgent = self.urgent or not _is_progress(event)
         self._news.set()
 
     def taken(self) -> list[NewEvent]:
         """What is to be recorded, once."""
-        batch, self._pending = self._pending, []
+        batch, self._pending, self.urgent = self._pending, [], False
         return [NewEvent({"node": asdict(event)}, replaces=_replaces(event)) for event in _newest(batch)]
 
 

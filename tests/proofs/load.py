@@ -30,8 +30,8 @@ def database(kind: str, home: Path) -> Iterator[dict[str, Any]]:
         yield {"store": str(home / "store"), "database_url": server.database(), "executor_id": "proof-0"}
 
 
-def overhead(kind: str, *, jobs: int, shortest: float, longest: float) -> list[float]:
-    """Seconds of each of `jobs` jobs at once that were not its stages'."""
+def overhead(kind: str, *, jobs: int, shortest: float, longest: float, over: float = 0.0) -> list[float]:
+    """Seconds of each of `jobs` concurrent jobs that were not its stages'; they are created over `over` seconds."""
     with folder() as home, database(kind, home) as settings:
         tempo = {"shortest": shortest, "longest": longest, "step": 1.0}
         with (
@@ -39,8 +39,15 @@ def overhead(kind: str, *, jobs: int, shortest: float, longest: float) -> list[f
             Client(running.address) as client,
         ):
             wanted = [spec(client, i) for i in range(jobs)]
+
+            def create(item: tuple[float, dict[str, Any]]) -> pb.Job:
+                time.sleep(max(0.0, item[0] - time.monotonic()))
+                return client.create_job(item[1])
+
+            begun = time.monotonic()
+            moments = [begun + over * i / jobs for i in range(jobs)]
             with ThreadPoolExecutor(8) as pool:
-                made = list(pool.map(client.create_job, wanted))
+                made = list(pool.map(create, zip(moments, wanted, strict=True)))
             seconds = []
             for one, job in zip(wanted, made, strict=True):
                 last = ended(client, job.name, timeout=900)
@@ -101,9 +108,10 @@ def main() -> None:
     random.seed(asked.seed)
     for kind in asked.database or ["sqlite", "postgresql"]:
         if asked.jobs:
-            seconds = overhead(kind, jobs=asked.jobs, shortest=5.0, longest=15.0)
-            text = f"{percentile(seconds, 0.5):.2f} s median, {percentile(seconds, 0.95):.2f} s p95"
-            figure(f"overhead of {asked.jobs} concurrent jobs, {kind}", text)
+            for over, how in ((60.0, "created within a minute"), (0.0, "created at once")):
+                seconds = overhead(kind, jobs=asked.jobs, shortest=5.0, longest=15.0, over=over)
+                text = f"{percentile(seconds, 0.5):.2f} s median, {percentile(seconds, 0.95):.2f} s p95"
+                figure(f"overhead of {asked.jobs} concurrent jobs, {how}, {kind}", text)
         if asked.queued:
             seconds = queued(kind, jobs=asked.queued)
             tail = seconds[-len(seconds) // 10 :]
