@@ -69,7 +69,10 @@ class Keeper:
 
     async def renew(self, address: str) -> bool:
         """Begin the grace period of an artifact that no job needs yet anew; False if it is gone."""
-        return await self._settled(lambda: self._seen(address, self._references.touch(address)))
+        there = await self._settled(lambda: self._seen(address, self._references.touch(address)))
+        if there:
+            await patiently(self.weigh, [address])
+        return there
 
     async def _settled(self, ask: Callable[[], Kept]) -> bool:
         while (kept := await patiently(ask)) is Kept.DOOMED:
@@ -86,11 +89,12 @@ class Keeper:
             self.discard(address, unused_since=-1.0)
         if answer is not Answer.HELD:
             return Kept.DOOMED
-        found = self._store.find(address)
-        if found is None:
-            return Kept.GONE
-        self._references.weigh({address: size_of(self._store, found.manifest)})
-        return Kept.HELD
+        return Kept.HELD if self._store.find(address) is not None else Kept.GONE
+
+    def weigh(self, addresses: Iterable[str]) -> None:
+        """Record the sizes of artifacts that a job has claimed: the store's quota counts them from then on."""
+        found = [artifact for address in addresses if (artifact := self._store.find(address)) is not None]
+        self._references.weigh({one.address: size_of(self._store, one.manifest) for one in found})
 
     def uploads(self, addresses: Iterable[str]) -> Callable[[sa.Connection, str], None]:
         """What claims a new job's uploads in the very transaction that records the job: see `Database.create`."""

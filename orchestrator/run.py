@@ -165,13 +165,14 @@ class JobRunner:
                     spared=(lambda node, error: concerns(spec, node, error)) if job.spec.allow_partial else None,
                 )
             finally:
-                # Beside the job's way, and only for estimates: an attempt that is stopped need not wait for it.
+                # Beside the job's way, for the quota and for estimates: who is stopped need not wait for it.
                 self._books.add(book := asyncio.create_task(self._book(spec, made)))
                 book.add_done_callback(self._books.discard)
         return results[deliverables].address
 
     async def _book(self, spec: JobSpec, made: Mapping[str, str]) -> None:
         try:
+            await asyncio.to_thread(self._keeper.weigh, list(made.values()))
             await asyncio.to_thread(self._estimator.record, spec, dict(made))
         except Exception:
             _log.warning("what a job's stages took could not be noted", exc_info=True)
