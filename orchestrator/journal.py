@@ -22,6 +22,8 @@ from orchestrator.records import Addition, Event, NewEvent
 _BATCH_SECONDS = 0.2
 _REPORT_SECONDS = 1.0
 _POLL_SECONDS = 1.0
+# Jobs in one transaction: a claim in the store, which a stage run waits for, waits behind no longer one.
+_TOGETHER = 20
 
 
 class Bell:
@@ -122,13 +124,16 @@ class Journal:
             batches = {writer: batch for writer in chosen if (batch := writer.taken())}
             if not batches:
                 return
-            additions = [Addition(writer.job, writer.attempt, batch) for writer, batch in batches.items()]
-            lost = await patiently(self._database.append_all, additions)
-            for writer in batches:
-                if writer.job in lost:
-                    writer.on_lost()
-                else:
-                    self._bell.ring(writer.job)
+            chosen = list(batches)
+            for i in range(0, len(chosen), _TOGETHER):
+                part = chosen[i : i + _TOGETHER]
+                additions = [Addition(writer.job, writer.attempt, batches[writer]) for writer in part]
+                lost = await patiently(self._database.append_all, additions)
+                for writer in part:
+                    if writer.job in lost:
+                        writer.on_lost()
+                    else:
+                        self._bell.ring(writer.job)
 
 
 class Writer:
