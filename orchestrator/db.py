@@ -165,7 +165,7 @@ class Database:
         if to.final:
             changes["ended"] = now
         states = JOBS.c.state.in_([state.value for state in among])
-        query = JOBS.update().where(JOBS.c.id == job, states, *_fence(attempt))
+        query = JOBS.update().where(_of(job, attempt), states)
         body = {"job": {"state": to.value, "error": error, "result": result}}
         with self._engine.begin() as connection:
             if connection.execute(query.values(changes)).rowcount == 0:
@@ -180,13 +180,9 @@ class Database:
 
     def append_all(self, additions: Iterable[Addition]) -> set[str]:
         """Record what happened to several jobs, each as `append` would; returns those for which it answers False."""
+        wanted = list(additions)
         with self._engine.begin() as connection:
-            # In one order for all, or two transactions could wait for each other.
-            return {
-                one.job
-                for one in sorted(additions, key=lambda one: one.job)
-                if append_events(connection, one.job, one.events, attempt=one.attempt) == 0
-            }
+            return {one.job for one in wanted} - set(append_together(connection, wanted))
 
     def events(self, job: str, *, tenant: str, after: int) -> list[Event]:
         """The events of the tenant's job with a sequence number greater than `after`, in order."""
@@ -220,33 +216,46 @@ def append_events(
 ) -> int:
     """Record what happened to a job, in somebody's transaction; returns the newest one's number, or 0 for a job that is
     gone or, if `attempt` is given, that another attempt has taken over."""
+    return append_together(connection, [Addition(job, attempt, events)]).get(job, 0)
+
+
+def append_together(connection: sa.Connection, additions: Sequence[Addition]) -> dict[str, int]:
+    """`append_events` for many jobs, in three statements however many they are; the newest number of each that is there
+    and whose attempt is right. A job stands in one of `additions` at most."""
+    if not additions:
+        return {}
     # The row's own counter numbers the events; updating it first also locks the row against other writers.
-    query = JOBS.update().where(JOBS.c.id == job, *_fence(attempt)).values(sequence=JOBS.c.sequence + len(events))
-    counted = connection.execute(query.returning(JOBS.c.tenant, JOBS.c.sequence)).one_or_none()
-    if counted is None:
-        return 0
-    tenant, last = counted
-    outdated = {event.replaces for event in events if event.replaces}
+    more = sa.case({one.job: len(one.events) for one in additions}, value=JOBS.c.id)
+    query = (
+        JOBS.update()
+        .where(sa.or_(*(_of(one.job, one.attempt) for one in additions)))
+        .values(sequence=JOBS.c.sequence + more)
+    )
+    counted = connection.execute(query.returning(JOBS.c.id, JOBS.c.tenant, JOBS.c.sequence)).all()
+    news = {one.job: one.events for one in additions}
+    outdated = {(row.id, event.replaces) for row in counted for event in news[row.id] if event.replaces}
     if outdated:
-        connection.execute(EVENTS.delete().where(EVENTS.c.job == job, EVENTS.c.replaces.in_(outdated)))
-    first = last - len(events) + 1
+        connection.execute(EVENTS.delete().where(sa.tuple_(EVENTS.c.job, EVENTS.c.replaces).in_(sorted(outdated))))
     rows = [
         {
-            "job": job,
-            "tenant": tenant,
-            "sequence": first + i,
+            "job": row.id,
+            "tenant": row.tenant,
+            "sequence": row.sequence - len(news[row.id]) + 1 + i,
             "time": event.time,
             "replaces": event.replaces,
             "body": canonical(dict(event.body)).decode(),
         }
-        for i, event in enumerate(events)
+        for row in counted
+        for i, event in enumerate(news[row.id])
     ]
-    connection.execute(EVENTS.insert(), rows)
-    return int(last)
+    if rows:
+        connection.execute(EVENTS.insert(), rows)
+    return {str(row.id): int(row.sequence) for row in counted}
 
 
-def _fence(attempt: int | None) -> list[sa.ColumnElement[bool]]:
-    return [] if attempt is None else [JOBS.c.attempt == attempt]
+def _of(job: str, attempt: int | None) -> sa.ColumnElement[bool]:
+    """The job's row, if `attempt` is None or the one that runs it."""
+    return JOBS.c.id == job if attempt is None else sa.and_(JOBS.c.id == job, JOBS.c.attempt == attempt)
 
 
 def _job(row: sa.Row[Any]) -> Job:

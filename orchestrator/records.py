@@ -95,8 +95,8 @@ class NewEvent:
 
 @dataclass(frozen=True)
 class Addition:
-    """What happened to a job while attempt `attempt` of it ran."""
+    """What happened to a job while attempt `attempt` of it ran; None: whatever runs of it."""
 
     job: str
-    attempt: int
+    attempt: int | None
     events: Sequence[NewEvent]
