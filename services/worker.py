@@ -38,7 +38,7 @@ _REPORT_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
-def main(environment: Mapping[str, str] = os.environ) -> int:
+def main(environment: Mapping[str, str] = os.environ, *, factory: Callable[[str], Stage] = registry.create) -> int:
     """Run the shard that the environment names; returns the exit status."""
     logs.configure(logs.chosen())
     stop_tracing = tracing.start("omnimatte-worker")
@@ -49,7 +49,7 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     try:
         store = Store(_required(environment, "OMNIMATTE_STORE"))
         mailbox = Mailbox(store, _required(environment, "OMNIMATTE_RUN"))
-        return work(mailbox, store, index=_index(environment), cancelled=stopping.is_set)
+        return work(mailbox, store, index=_index(environment), cancelled=stopping.is_set, factory=factory)
     except OmnimatteError as error:
         _log.error("%s", error.message)
         return _status(error)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config.incluster_config import load_incluster_config
 from kubernetes.aio.config.kube_config import load_kube_config
-from kubernetes.aio.client import ApiClient, Configuration
 
 from services.errors import AlreadyExists, BadOption, Internal, NotFound, PermissionDenied, Unavailable
 

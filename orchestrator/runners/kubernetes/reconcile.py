@@ -1,5 +1,5 @@
-"""Removes worker Jobs that nobody waits for any more: their job is over, and whoever cancelled it could not delete them,
-or died before.
+"""Removes worker Jobs that nobody waits for any more: their job is over, and whoever cancelled it could not delete
+them, or died before.
 
 What belongs to a job that is under way stays, whoever runs that job now: its next attempt attaches to it.
 Must not know: how a job runs.

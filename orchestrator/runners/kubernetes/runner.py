@@ -1,7 +1,7 @@
 """Runs stages as Kubernetes Jobs: a `Runner` whose every request is a shard in a pod of its own.
 
 A request finds the Job that is working on it already, whoever made that: after a crash the next attempt attaches to
-what still runs. Who stops in order leaves the Jobs running for the next orchestrator; who is cancelled takes them along.
+what still runs. Who stops in order leaves the Jobs running for the next one; who is cancelled takes them along.
 Must not know: what a stage computes.
 """
 

@@ -54,6 +54,8 @@ class Runs:
         self._template = template
         self._owner: Mapping[str, Any] | None = None
         self._work: dict[str, tuple[Shard, ...]] = {}
+        # Runs by the name of a Job that may or may not have been made.
+        self._unsure: dict[str, str] = {}
         self._clearing: set[asyncio.Task[None]] = set()
         board.when_gone(self._forget)
 
@@ -89,14 +91,19 @@ class Runs:
             PermissionDenied: the cluster does not allow it. Unavailable: it cannot just now. Internal: it refuses the
             Job.
         """
-        run = secrets.token_hex(12)
+        name = name_of(shards)
+        run = self._unsure.pop(name, None) or secrets.token_hex(12)
         mailbox = Mailbox(self._store, run)
         # First what there is to do, then who does it: a worker never looks in vain.
         await asyncio.to_thread(mailbox.send, shards)
         try:
             job = await self._made(shards, run, context=context, kind=kind)
-        except BaseException:
-            await asyncio.shield(asyncio.to_thread(mailbox.clear))
+        except Unavailable:
+            # It may have been made all the same, and only the answer is lost.
+            self._unsure[name] = run
+            raise
+        except OmnimatteError:
+            await asyncio.to_thread(mailbox.clear)
             raise
         actual = str(job["metadata"]["labels"][RUN])
         if actual != run:
