@@ -11,7 +11,7 @@ into *Job* above.
 
 - **Logs of the job**: what every process said about it. Lines are JSON with `job`, `tenant`, `attempt`.
 - **Trace of the job**: each attempt is a span; below it `queued`, then one for each stage run, with its `load`, `run`.
-- On the command line: `omnimatte jobs get ID` says why a waiting job waits; `omnimatte jobs watch ID` what it does now.
+- On the command line: `omnimatte jobs get ID` says why a waiting job waits, and how far each stage is.
 
 The panels say whether such a job is unusual: they are about all jobs of the class, and all runs of the stage.
 """
