@@ -42,9 +42,7 @@ def main(arguments: Sequence[str]) -> int:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(content)
     if differing and "--check" in arguments:
-        print(
-            f"{', '.join(differing)}: not what helm/dashboards.py makes; run python -m helm.dashboards", file=sys.stderr
-        )
+        print(f"not up to date: {', '.join(differing)}; run python -m helm.dashboards.", file=sys.stderr)
         return 1
     return 0
 
