@@ -97,7 +97,7 @@ def test_every_variable_is_there_and_used(name: str) -> None:
 
 def test_orchestrator_triton_and_gpus_are_on_one_page() -> None:
     exprs = " ".join(one.expr for one in promql.asked(VARIABLES) if one.dashboard == "operations")
-    assert all(name in exprs for name in ("omnimatte_queue_jobs", "nv_inference_count"[:13], "DCGM_FI_DEV_GPU_UTIL"))
+    assert all(name in exprs for name in ("omnimatte_queue_jobs", "nv_inference_", "DCGM_FI_DEV_GPU_UTIL"))
 
 
 def test_one_job_leads_to_its_logs_and_its_trace() -> None:
@@ -108,3 +108,12 @@ def test_one_job_leads_to_its_logs_and_its_trace() -> None:
         [pane] = json.loads(parse_qs(urlsplit(url).query)["panes"][0]).values()
         assert pane["datasource"] == source == pane["queries"][0]["datasource"]["uid"]
         assert "0194abc" in json.dumps(pane["queries"])
+
+
+def test_every_panel_that_the_documentation_names_is_there() -> None:
+    text = (promql.ROOT / "docs" / "dashboards.md").read_text()
+    dashboards = promql.dashboards().values()
+    there = {panel["title"] for dashboard in dashboards for panel in dashboard["panels"]}
+    there |= {link["title"] for dashboard in dashboards for link in dashboard["links"]}
+    there |= {variable["label"] for dashboard in dashboards for variable in dashboard["templating"]["list"]}
+    assert set(re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", text)) <= there
