@@ -21,10 +21,6 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 """
-POD = """\
-pod:
-  {{- include "omnimatte.monitoring.podAnnotations" (dict "root" . "port" 8010) | nindent 2 }}
-"""
 
 
 def told_values() -> dict[str, Any]:
@@ -42,7 +38,6 @@ class Chart:
         shutil.copytree(promql.CHART / "templates" / "monitoring", self._folder / "templates" / "monitoring")
         (self._folder / "Chart.yaml").write_text("apiVersion: v2\nname: omnimatte\nversion: 0.1.0\n")
         (self._folder / "templates" / "_helpers.tpl").write_text(HELPERS)
-        (self._folder / "templates" / "pod.yaml").write_text(POD)
 
     def __call__(self, **values: Any) -> list[dict[str, Any]]:
         """The objects, where these values of `monitoring` differ from the default: as in helm, maps are merged."""
@@ -51,14 +46,7 @@ class Chart:
             monitoring[name] = {**monitoring[name], **value} if isinstance(value, dict) else value
         with helm_python.Chart.load(self._folder) as chart:
             made = chart.render(values={"monitoring": monitoring}, name="demo", namespace="studio")
-        self.pod = yaml.safe_load(made["omnimatte/templates/pod.yaml"])["pod"] or {}
-        return [
-            found
-            for name, text in made.items()
-            if not name.endswith("pod.yaml")
-            for found in yaml.safe_load_all(text)
-            if found
-        ]
+        return [found for text in made.values() for found in yaml.safe_load_all(text) if found]
 
 
 @pytest.fixture
@@ -71,7 +59,7 @@ def kinds(objects: list[dict[str, Any]]) -> list[str]:
 
 
 def test_nothing_is_made_by_default(chart: Chart) -> None:
-    assert chart() == [] and chart.pod == {}
+    assert chart() == []
 
 
 def test_with_the_operator_there_are_monitors_rules_and_dashboards(chart: Chart) -> None:
@@ -85,15 +73,12 @@ def test_with_the_operator_there_are_monitors_rules_and_dashboards(chart: Chart)
             selected = found["spec"]["selector"]["matchLabels"]
             assert selected["app.kubernetes.io/instance"] == "demo"
             assert found["spec"]["podMetricsEndpoints"][0]["port"] == "metrics"
-    assert chart.pod == {}
 
 
-def test_without_the_operator_pods_say_themselves_where_their_figures_are(chart: Chart) -> None:
+def test_without_the_operator_there_are_dashboards_alone(chart: Chart) -> None:
     made = chart(enabled=True, scrape="annotations", rules={"enabled": False})
     assert kinds(made) == ["ConfigMap"] * 3
-    assert chart.pod == {"prometheus.io/scrape": "true", "prometheus.io/port": "8010", "prometheus.io/path": "/metrics"}
     assert chart(enabled=True, scrape="none", rules={"enabled": False}, dashboards={"enabled": False}) == []
-    assert chart.pod == {}
 
 
 def test_the_rules_are_those_of_the_files_with_links_to_the_runbooks(chart: Chart, tmp_path: Path) -> None:
