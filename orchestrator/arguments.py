@@ -152,6 +152,9 @@ def _add_up(command: argparse.ArgumentParser) -> None:
 
 def _add_serve(command: argparse.ArgumentParser) -> None:
     command.set_defaults(command="serve")
+    command.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings as YAML, instead of all others (docs/kubernetes.md)"
+    )
     for flag, variable, form, text in (
         ("--store", "OMNIMATTE_STORE", "URL", "artifact store, a folder or s3://bucket/prefix; the models' own"),
         ("--database", "OMNIMATTE_DATABASE_URL", "URL", "postgresql+psycopg://... or sqlite:///file"),

@@ -30,6 +30,7 @@ from services.observe import logs, tracing
 
 if TYPE_CHECKING:
     from orchestrator.access.credentials import Credentials
+    from orchestrator.settings_file import Deployment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -160,12 +161,22 @@ def _files(parsed: argparse.Namespace) -> Files:
 
 
 def _serve(parsed: argparse.Namespace) -> int:
+    from orchestrator.serve import serve
+    from orchestrator.settings_file import read_deployment
+
+    if parsed.config is not None:
+        return serve(read_deployment(parsed.config, os.environ))
+    return serve(_deployment(parsed))
+
+
+def _deployment(parsed: argparse.Namespace) -> Deployment:
     from orchestrator.hygiene import Hygiene
     from orchestrator.scheduling.policies_file import read_policies
     from orchestrator.scheduling.policy import Policies
-    from orchestrator.serve import serve
     from orchestrator.settings import EMBEDDED, Settings
+    from orchestrator.settings_file import Deployment
     from services.profiles import configured
+    from services.registry import STAGES
 
     tenants = parsed.tenants or os.environ.get("OMNIMATTE_TENANTS", "")
     settings = Settings(
@@ -186,7 +197,7 @@ def _serve(parsed: argparse.Namespace) -> int:
         hygiene=Hygiene.configured(),
     )
     triton = _required(parsed.triton, "OMNIMATTE_TRITON", "--triton")
-    return serve(settings, triton=triton, limits=dict(parsed.stage_limits))
+    return Deployment(settings, models=dict.fromkeys(STAGES, triton), stage_limits=dict(parsed.stage_limits))
 
 
 def _required(given: str, variable: str, flag: str) -> str:

@@ -191,6 +191,17 @@ class Database:
         with self._engine.connect() as connection:
             return [Event(row.sequence, row.time, json.loads(row.body)) for row in connection.execute(query)]
 
+    def under_way(self, jobs: Collection[str]) -> set[str]:
+        """Those of `jobs` that run or wait to."""
+        over = [state.value for state in JobState if state.final]
+        found: set[str] = set()
+        wanted = sorted(jobs)
+        with self._engine.connect() as connection:
+            for i in range(0, len(wanted), 500):
+                query = sa.select(JOBS.c.id).where(JOBS.c.id.in_(wanted[i : i + 500]), JOBS.c.state.not_in(over))
+                found.update(connection.execute(query).scalars())
+        return found
+
     def delete(self, job: str) -> None:
         """Forget a job and its events."""
         with self._engine.begin() as connection:

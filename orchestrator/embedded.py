@@ -23,6 +23,7 @@ from orchestrator.hygiene import Hygiene
 from orchestrator.runners.triton import INSTANCES, TritonRunner
 from orchestrator.server import Server, serving
 from orchestrator.settings import Home, Settings
+from orchestrator.slots import fixed
 from orchestrator.stack import embedded_triton, require_free, wait_dead
 from services import models
 from services.catalogue import WeightsHome, locate
@@ -108,7 +109,7 @@ async def embedded_stack(
             environment={"OMNIMATTE_WEIGHTS": str(home.weights), PROFILE_VARIABLE: profile},
         ) as triton:
             runner = TritonRunner(triton.grpc_address, limits=instances, log=triton.log_path)
-            async with _closed(runner), serving(settings, runner, limits=instances) as server:
+            async with _closed(runner), serving(settings, runner, places=fixed(instances)) as server:
                 tell(server.address)
 
                 async def died() -> Unavailable:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from orchestrator.plan import Node
 from orchestrator.runners.base import Runner
+from orchestrator.slots import Slots
 from services.errors import Cancelled, Internal, OmnimatteError, Unavailable, encode, from_exception
 from services.stage import Progress, Request, Result
 
@@ -71,26 +71,6 @@ class Retries:
     def pause(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row."""
         return float(min(self.longest, self.first * 2 ** (failures - 1)))
-
-
-class Slots:
-    """How many stages may be under way at once, over all jobs of this process.
-
-    What does not fit waits here, where it can be seen and cancelled, and not in the stage servers' queues.
-    """
-
-    def __init__(self, *, total: int, limits: Mapping[str, int] | None = None) -> None:
-        """`total` stages of all kinds, and of each kind what `limits` says, or one."""
-        self._total = asyncio.Semaphore(total)
-        self._limits = dict(limits or {})
-        self._stages: dict[str, asyncio.Semaphore] = {}
-
-    @contextlib.asynccontextmanager
-    async def taken(self, stage: str) -> AsyncIterator[None]:
-        # The stage's own slot first: a node that waits for its stage must not hold back the others.
-        own = self._stages.setdefault(stage, asyncio.Semaphore(self._limits.get(stage, 1)))
-        async with own, self._total:
-            yield
 
 
 Keep = Callable[[Node, Result], Awaitable[bool]]

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from orchestrator.db import Database
 from orchestrator.estimate.estimator import Estimator
-from orchestrator.execute import NodeEvent, PartlyFailed, Slots, execute
+from orchestrator.execute import NodeEvent, PartlyFailed, execute
 from orchestrator.journal import Bell, Journal
 from orchestrator.keep import Keeper
 from orchestrator.observe.attempt import ended, observed
@@ -27,11 +27,16 @@ from orchestrator.records import Failure, Job, JobState
 from orchestrator.references import Role
 from orchestrator.runners.base import Runner
 from orchestrator.scheduling.queue import Claim, Queue, too_late
+from orchestrator.slots import UNLIMITED, Slots
 from orchestrator.spec import JobSpec
+from orchestrator.timing import Line
 from services.errors import Cancelled, NotFound, OmnimatteError, encode, from_exception
 from services.stage import Result
 
 _log = logging.getLogger(__name__)
+
+Whole = Callable[[Sequence[Node]], Runner]
+"""A runner for all nodes of one plan, which are done together somewhere else."""
 
 
 class JobRunner:
@@ -46,6 +51,7 @@ class JobRunner:
         bell: Bell,
         runner: Runner,
         slots: Slots,
+        whole: Whole | None,
         metrics: Metrics,
         keeper: Keeper,
         estimator: Estimator,
@@ -57,6 +63,7 @@ class JobRunner:
         self._journal = Journal(database, bell)
         self._runner = runner
         self._slots = slots
+        self._whole = whole
         self._metrics = metrics
         self._keeper = keeper
         self._estimator = estimator
@@ -139,6 +146,7 @@ class JobRunner:
         task = asyncio.current_task()
         assert task is not None
         nodes = plan(spec)
+        runner, slots = self._hands(job, nodes)
         deliverables = nodes[-1].id
         made: dict[str, str] = {}
         async with self._journal.writer(job.id, attempt=job.attempt, on_lost=task.cancel) as write:
@@ -158,8 +166,8 @@ class JobRunner:
             try:
                 results = await execute(
                     nodes,
-                    self._runner,
-                    self._slots,
+                    runner,
+                    slots,
                     on_event=on_event,
                     keep=keep,
                     spared=(lambda node, error: concerns(spec, node, error)) if job.spec.allow_partial else None,
@@ -169,6 +177,13 @@ class JobRunner:
                 self._books.add(book := asyncio.create_task(self._book(spec, made)))
                 book.add_done_callback(self._books.discard)
         return results[deliverables].address
+
+    def _hands(self, job: Job, nodes: Sequence[Node]) -> tuple[Runner, Slots]:
+        """Who runs the job's stages, and how many at once."""
+        if self._whole is None or job.spec.scheduling.line is not Line.BATCH:
+            return self._runner, self._slots
+        # A worker of its own does them one after the other: nobody else's places are taken.
+        return self._whole(nodes), Slots(total=UNLIMITED, places=lambda stage: UNLIMITED)
 
     async def _book(self, spec: JobSpec, made: Mapping[str, str]) -> None:
         try:

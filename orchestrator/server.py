@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from functools import partial
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from prometheus_client import registry as prometheus
 
 from orchestrator.access.audit import auditing
 from orchestrator.access.gate import Gate, Known, everybody
@@ -33,20 +34,21 @@ from orchestrator.collecting import collecting
 from orchestrator.db import Database
 from orchestrator.estimate.estimator import Estimator
 from orchestrator.estimate.ledger import Ledger
-from orchestrator.execute import Slots
 from orchestrator.file_server import serving_files
 from orchestrator.jobs import Jobs
 from orchestrator.journal import Bell
 from orchestrator.keep import Keeper
 from orchestrator.limits import Limits
 from orchestrator.observe.calls import ObservedCalls
+from orchestrator.observe.expiry import Expiry
 from orchestrator.observe.metrics import Metrics, exported
 from orchestrator.observe.runner import ObservedRunner
 from orchestrator.observe.survey import Surveyed, Surveyor
 from orchestrator.observe.tenants import TenantLabels
+from orchestrator.observe.waits import Waits
 from orchestrator.preview import Reader
 from orchestrator.references import References
-from orchestrator.run import JobRunner
+from orchestrator.run import JobRunner, Whole
 from orchestrator.runners.base import Runner
 from orchestrator.scheduling.identity import identity
 from orchestrator.scheduling.queue import Queue
@@ -54,6 +56,7 @@ from orchestrator.scheduling.replicas import Replicas
 from orchestrator.scheduling.scheduler import Scheduler
 from orchestrator.settings import Settings
 from orchestrator.signing import Signer, signing_key
+from orchestrator.slots import Places, Slots
 from orchestrator.upload_sessions import Sessions
 from orchestrator.uploads import Uploads
 from orchestrator.workflow import Workflows, WorkflowSettings
@@ -63,6 +66,7 @@ from services.errors import OmnimatteError, Unavailable
 SERVICE = omnimatte_pb2.DESCRIPTOR.services_by_name["Omnimatte"].full_name
 
 _GRACE_SECONDS = 1.0
+_ADMIT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,13 @@ class Server:
         address: HOST:PORT of the gRPC API.
         metrics_url: where Prometheus finds its figures.
         jobs: the service behind the API.
+        under_way: which of some jobs run or wait to; blocking.
     """
 
     address: str
     metrics_url: str
     jobs: Jobs
+    under_way: Callable[[Collection[str]], set[str]]
     _runner: JobRunner
     _health: health.aio.HealthServicer
 
@@ -90,7 +96,12 @@ class Server:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, runner: Runner, *, limits: Mapping[str, int] | None = None
+    settings: Settings,
+    runner: Runner,
+    *,
+    places: Places | None = None,
+    whole: Whole | None = None,
+    collectors: Sequence[prometheus.Collector] = (),
 ) -> AsyncIterator[Server]:
     """An orchestrator that runs stages on `runner`, for the length of the block.
 
@@ -99,7 +110,9 @@ async def serving(
     Args:
         settings: see there.
         runner: reaches the stages.
-        limits: how many runs of each stage may be under way at once; one for a stage that is not in it.
+        places: how many runs of each stage may be under way at once; default: one.
+        whole: runs whole jobs of class batch, where they have a runner each.
+        collectors: figures for Prometheus beside our own.
     Raises:
         Unavailable: a port is in use, or the database cannot be opened.
         BadOption: strangers could call, a certificate, key or log file cannot be used, or replicas would not work.
@@ -120,9 +133,14 @@ async def serving(
         bell = Bell()
         tenants = TenantLabels()
         metrics = Metrics(tenants=tenants)
+        for more in collectors:
+            metrics.register(more)
         runner = ObservedRunner(runner, metrics.jobs)
         estimator = Estimator(ledger=Ledger(database.engine), store=store)
-        slots = Slots(total=settings.running_stages, limits=limits)
+        slots = Slots(total=settings.running_stages, places=places)
+        metrics.register(Waits(slots))
+        if access.tls is not None:
+            metrics.register(Expiry({"api": access.tls.certificate}))
         queue = Queue(database.engine, settings.policies)
         surveyor = Surveyor(database=database, queue=queue, references=references)
         metrics.register(Surveyed(surveyor, tenants=tenants, store_limit=settings.hygiene.limit_bytes))
@@ -134,6 +152,7 @@ async def serving(
             bell=bell,
             runner=runner,
             slots=slots,
+            whole=_observed(whole, metrics) if whole is not None else None,
             metrics=metrics,
             keeper=keeper,
             estimator=estimator,
@@ -191,6 +210,7 @@ async def serving(
         )
         port = _listen(grpc_server, settings, credentials)
         metrics_port = stack.enter_context(exported(metrics, host=settings.metrics_host, port=settings.metrics_port))
+        stack.enter_context(_admitting(slots))
         stack.push_async_callback(scheduler.stop)
         await scheduler.start()
         collector = Collector(
@@ -210,9 +230,30 @@ async def serving(
             address=endpoint(settings.host, port),
             metrics_url=f"http://{endpoint(settings.metrics_host, metrics_port)}/metrics",
             jobs=jobs,
+            under_way=database.under_way,
             _runner=job_runner,
             _health=health_servicer,
         )
+
+
+@contextlib.contextmanager
+def _admitting(slots: Slots) -> Iterator[None]:
+    """Places come by themselves where pods do."""
+
+    async def admit() -> None:
+        while True:
+            await asyncio.sleep(_ADMIT_SECONDS)
+            slots.admit()
+
+    task = asyncio.create_task(admit())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def _observed(whole: Whole, metrics: Metrics) -> Whole:
+    return lambda nodes: ObservedRunner(whole(nodes), metrics.jobs)
 
 
 async def _grpc_server(

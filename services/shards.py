@@ -73,6 +73,12 @@ def resolved(request: Request, outputs: Mapping[str, str]) -> Request:
     return replace(request, inputs={name: address(where) for name, where in request.inputs.items()})
 
 
+def needs(request: Request) -> tuple[str, ...]:
+    """The earlier steps whose outputs the request names."""
+    named = [where for where in request.inputs.values() if where.startswith(_EARLIER)]
+    return tuple(where.removeprefix(_EARLIER).partition("#")[0] for where in named)
+
+
 def key_of(request: Request) -> str:
     """What two requests share that ask for the same: 64 hex digits."""
     return digest({"stage": request.stage, "params": dict(request.params), "inputs": dict(request.inputs)})

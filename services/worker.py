@@ -30,7 +30,7 @@ from services import registry
 from services.artifacts import Store
 from services.errors import BadInput, BadOption, Cancelled, NotFound, OmnimatteError, OutOfSpace, Unavailable
 from services.observe import logs, tracing
-from services.shards import Fault, Mailbox, Shard, Step, resolved
+from services.shards import Fault, Mailbox, Shard, Step, needs, resolved
 from services.stage import Progress, Stage, execute
 from services.worker_status import AGAIN, DONE, FOR_GOOD, OURS
 
@@ -77,20 +77,25 @@ def work(
         raise BadOption(f"the run has {len(shards)} shards and none of number {index}; see JOB_COMPLETION_INDEX.")
     outputs: dict[str, str] = {}
     stages = _Stages(factory, shards[index])
+    status = DONE
     for number, step in enumerate(shards[index].steps):
+        if not outputs.keys() >= set(needs(step.request)):
+            continue  # What it needs has failed; others may not need that.
         reporter = _Reporter(mailbox, index, number)
         try:
             request = resolved(step.request, outputs)
             result = execute(stages.of(number), request, store, on_progress=reporter.progress, cancelled=cancelled)
         except OmnimatteError as error:
-            status = _status(error)
-            if status != AGAIN:
-                mailbox.tell(index, number, Fault(error, final=status == FOR_GOOD))
-            _log.info("%s: exit status %d", step.id, status)
-            return status
+            _log.info("%s: exit status %d", step.id, _status(error))
+            if _status(error) == AGAIN:
+                return AGAIN
+            mailbox.tell(index, number, Fault(error, final=_status(error) == FOR_GOOD))
+            # What another attempt could still make is worth one.
+            status = OURS if OURS in (status, _status(error)) else FOR_GOOD
+            continue
         outputs[step.id] = result.address
         mailbox.tell(index, number, result)
-    return DONE
+    return status
 
 
 class _Stages:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.execute import NodeEvent, NodeState, Retries, Slots, execute
+from orchestrator.execute import NodeEvent, NodeState, Retries, execute
 from orchestrator.observe.metrics import Metrics
 from orchestrator.plan import Node, Output, plan
+from orchestrator.slots import Slots, fixed
 from orchestrator.spec import from_dict
 from services.errors import BadVideo, Internal, Unavailable, decode
 from services.stage import Progress, Request, Result
@@ -61,7 +62,7 @@ SOON = Retries(attempts=3, first=0.001, longest=0.002)
 
 async def run(nodes: list[Node], runner: Recorder, *, total: int = 8) -> tuple[dict[str, Result], list[NodeEvent]]:
     events: list[NodeEvent] = []
-    slots = Slots(total=total, limits={"toy": total})
+    slots = Slots(total=total, places=fixed({"toy": total}))
     results = await execute(nodes, runner, slots, on_event=events.append, retries=SOON)
     return results, events
 
@@ -99,7 +100,7 @@ async def test_the_first_failure_cancels_the_rest_and_is_raised() -> None:
     events: list[NodeEvent] = []
     nodes = [Node("slow", "toy"), *chain("bad", "after")]
     with pytest.raises(BadVideo, match="no"):
-        await execute(nodes, runner, Slots(total=8, limits={"toy": 8}), on_event=events.append)
+        await execute(nodes, runner, Slots(total=8, places=fixed({"toy": 8})), on_event=events.append)
     assert runner.cancelled == ["slow"]
     assert "after" not in runner.started
     failed = [event for event in events if event.state is NodeState.FAILED]

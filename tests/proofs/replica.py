@@ -20,6 +20,7 @@ from orchestrator.scheduling.pace import Pace
 from orchestrator.scheduling.policy import Policies, Policy
 from orchestrator.server import serving
 from orchestrator.settings import Settings
+from orchestrator.slots import fixed
 from tests.proofs.stages import FakeRunner, Tempo
 
 
@@ -45,7 +46,7 @@ async def main(options: dict[str, Any]) -> None:
     fake = None if "triton" in options else FakeRunner(settings.store, Tempo(**options.get("tempo", {})))
     runner = fake or TritonRunner(options["triton"])
     try:
-        async with serving(settings, runner, limits=limits if fake else None) as server:
+        async with serving(settings, runner, places=fixed(limits) if fake else None) as server:
             print(server.address, server.metrics_url, flush=True)
             await loop.create_future()
     except asyncio.CancelledError:

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -22,11 +22,12 @@ from orchestrator.runners.kubernetes.api import Cluster, Object
 from orchestrator.runners.kubernetes.board import Board
 from orchestrator.runners.kubernetes.gather import Gathering
 from orchestrator.runners.kubernetes.manifest import read_template
+from orchestrator.runners.kubernetes.reconcile import Alive, reconciling
 from orchestrator.runners.kubernetes.runs import Place, Runs
 from orchestrator.runners.kubernetes.settings import Shards
 from services.artifacts import Store
 from services.errors import NotFound, OmnimatteError, Unavailable
-from services.shards import Fault
+from services.shards import Fault, Shard
 from services.stage import Progress, Request, Result
 
 _log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class KubernetesRunner:
     async def run(self, request: Request, *, on_progress: Callable[[Progress], None]) -> Result:
         """See `Runner.run`."""
         begun = time.monotonic()
-        await self._board.ready()
+        await self.ready()
         while True:
             place = await self._runs.found(request)
             if place is None:
@@ -74,11 +75,35 @@ class KubernetesRunner:
             if await asyncio.to_thread(self._store.find, result.address) is not None:
                 break
             # An ended Job's word for something that has been deleted since.
-            await self._runs.drop(place)
-            self._board.jobs.pop(place.job, None)
+            await self.drop(place)
         if not result.cached:
             self._figures.ended(overhead=time.monotonic() - begun - result.seconds)
         return result
+
+    async def ready(self) -> None:
+        """Wait until it is known which Jobs there are. Raises what keeps that from being known."""
+        await self._board.ready()
+
+    async def begin(self, shard: Shard, *, context: Mapping[str, str], kind: str) -> Place:
+        """Send off a shard of several steps, or join the very same; where its first step is."""
+        await self.ready()
+        job, run = await self._runs.begin((shard,), context=context, kind=kind)
+        return Place(str(job["metadata"]["name"]), str(job["metadata"]["uid"]), run, 0, 0)
+
+    async def drop(self, place: Place) -> None:
+        """Delete the Job of a result that is not there any more."""
+        await self._runs.drop(place)
+        self._board.jobs.pop(place.job, None)
+
+    async def reconcile(self, alive: Alive) -> None:
+        """Remove what nobody waits for, again and again. `alive`: which of some jobs are under way or wait."""
+        await reconciling(
+            self._cluster,
+            self._board,
+            alive=alive,
+            followed=lambda: self.followed,
+            every=self._settings.reconcile_seconds,
+        )
 
     def leave(self) -> None:
         """From now on, who is cancelled leaves its Job running: another orchestrator takes it up."""
