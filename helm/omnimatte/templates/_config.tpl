@@ -97,7 +97,7 @@ spec:
   containers:
     - name: worker
       image: {{ include "omnimatte.image" (dict "root" . "image" .Values.image.models) | quote }}
-      imagePullPolicy: {{ .Values.image.pullPolicy }}
+      imagePullPolicy: {{ .Values.image.pullPolicy | quote }}
       command: [python, -m, services.worker]
       workingDir: /opt/omnimatte
       env: {{- include "omnimatte.stageEnv" (dict "root" . "of" $workers) | nindent 8 }}

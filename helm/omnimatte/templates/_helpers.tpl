@@ -11,13 +11,13 @@
 
 {{/* What a selector may lean on: nothing that changes with a version. Called with (dict "root" $ "component" "..."). */}}
 {{- define "omnimatte.selector" -}}
-app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- with .component }}
-app.kubernetes.io/component: {{ . }}
+app.kubernetes.io/component: {{ . | quote }}
 {{- end }}
 {{- with .group }}
-omnimatte.dev/group: {{ . }}
+omnimatte.dev/group: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -25,8 +25,8 @@ omnimatte.dev/group: {{ . }}
 {{ include "omnimatte.selector" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: omnimatte
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | quote }}
 {{- with .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
@@ -67,7 +67,7 @@ capabilities:
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -88,7 +88,7 @@ tolerations: {{- toYaml . | nindent 2 }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .place.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -97,9 +97,9 @@ runtimeClassName: {{ . }}
 {{- with .spread }}
 topologySpreadConstraints:
 {{- range . }}
-  - topologyKey: {{ .topologyKey }}
+  - topologyKey: {{ .topologyKey | quote }}
     maxSkew: {{ int64 .maxSkew }}
-    whenUnsatisfiable: {{ .whenUnsatisfiable }}
+    whenUnsatisfiable: {{ .whenUnsatisfiable | quote }}
     labelSelector:
       matchLabels: {{- $.selector | nindent 8 }}
 {{- end }}
@@ -118,7 +118,7 @@ topologySpreadConstraints:
 
 {{- define "omnimatte.priorityClass" -}}
 {{- if .own }}
-priorityClassName: {{ .own }}
+priorityClassName: {{ .own | quote }}
 {{- else if .root.Values.priorityClasses.create }}
 priorityClassName: {{ include "omnimatte.fullname" .root }}-{{ .kind }}
 {{- end }}
@@ -127,7 +127,7 @@ priorityClassName: {{ include "omnimatte.fullname" .root }}-{{ .kind }}
 {{/* A map of plain variables. Called with the map. */}}
 {{- define "omnimatte.env" -}}
 {{- range $name, $value := . }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ $value | quote }}
 {{- end }}
 {{- end -}}
@@ -151,11 +151,11 @@ priorityClassName: {{ include "omnimatte.fullname" .root }}-{{ .kind }}
 {{- end }}
 {{- if eq .Values.store.s3.credentials "secret" }}
 {{- range list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
-- name: {{ . }}
+- name: {{ . | quote }}
   valueFrom:
     secretKeyRef:
-      name: {{ $.Values.store.s3.secret }}
-      key: {{ . }}
+      name: {{ $.Values.store.s3.secret | quote }}
+      key: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -167,7 +167,7 @@ priorityClassName: {{ include "omnimatte.fullname" .root }}-{{ .kind }}
 
 {{- define "omnimatte.observeEnv" -}}
 - name: OMNIMATTE_LOG_FORMAT
-  value: {{ .Values.logFormat }}
+  value: {{ .Values.logFormat | quote }}
 {{- with .Values.tracing.endpoint }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: {{ . | quote }}
@@ -179,16 +179,16 @@ priorityClassName: {{ include "omnimatte.fullname" .root }}-{{ .kind }}
 {{ include "omnimatte.storeEnv" .root }}
 {{ include "omnimatte.observeEnv" .root }}
 - name: OMNIMATTE_PROFILE
-  value: {{ .root.Values.profile }}
+  value: {{ .root.Values.profile | quote }}
 - name: OMNIMATTE_PROVIDER
-  value: {{ .of.provider }}
+  value: {{ .of.provider | quote }}
 - name: OMNIMATTE_THREADS
   value: {{ int64 .of.threads | quote }}
 - name: OMP_NUM_THREADS
   value: {{ int64 .of.threads | quote }}
 {{ include "omnimatte.homeEnv" . }}
 - name: OMNIMATTE_ENGINES
-  value: {{ and .root.Values.engines.enabled (eq .of.provider "tensorrt") | ternary "/engines" "/scratch/engines" }}
+  value: {{ and .root.Values.engines.enabled (eq .of.provider "tensorrt") | ternary "/engines" "/scratch/engines" | quote }}
 {{- if .root.Values.weights.enabled }}
 - name: OMNIMATTE_WEIGHTS
   value: /weights
@@ -222,29 +222,29 @@ priorityClassName: {{ include "omnimatte.fullname" .root }}-{{ .kind }}
 {{- define "omnimatte.stageVolumes" -}}
 - name: scratch
   emptyDir:
-    sizeLimit: {{ .of.scratch }}
+    sizeLimit: {{ .of.scratch | quote }}
 - name: tmp
   emptyDir:
     sizeLimit: 1Gi
 - name: shm
   emptyDir:
     medium: Memory
-    sizeLimit: {{ .of.sharedMemory }}
+    sizeLimit: {{ .of.sharedMemory | quote }}
 {{- if .root.Values.store.claim.enabled }}
 - name: store
   persistentVolumeClaim:
-    claimName: {{ include "omnimatte.claim" (dict "root" .root "claim" .root.Values.store.claim "what" "store") }}
+    claimName: {{ include "omnimatte.claim" (dict "root" .root "claim" .root.Values.store.claim "what" "store") | quote }}
 {{- end }}
 {{- if .root.Values.weights.enabled }}
 - name: weights
   persistentVolumeClaim:
-    claimName: {{ include "omnimatte.claim" (dict "root" .root "claim" .root.Values.weights.claim "what" "weights") }}
+    claimName: {{ include "omnimatte.claim" (dict "root" .root "claim" .root.Values.weights.claim "what" "weights") | quote }}
     readOnly: true
 {{- end }}
 {{- if and .root.Values.engines.enabled (eq .of.provider "tensorrt") }}
 - name: engines
   persistentVolumeClaim:
-    claimName: {{ include "omnimatte.claim" (dict "root" .root "claim" .root.Values.engines.claim "what" "engines") }}
+    claimName: {{ include "omnimatte.claim" (dict "root" .root "claim" .root.Values.engines.claim "what" "engines") | quote }}
 {{- end }}
 {{- end -}}
 
@@ -258,19 +258,19 @@ priorityClassName: {{ include "omnimatte.fullname" .root }}-{{ .kind }}
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
-  name: {{ include "omnimatte.claim" . }}
-  namespace: {{ .root.Release.Namespace }}
+  name: {{ include "omnimatte.claim" . | quote }}
+  namespace: {{ .root.Release.Namespace | quote }}
   labels: {{- include "omnimatte.labels" (dict "root" .root "component" .what) | nindent 4 }}
   annotations:
     helm.sh/resource-policy: keep
 spec:
   accessModes: [{{ .claim.accessMode }}]
   {{- with .claim.storageClass }}
-  storageClassName: {{ . }}
+  storageClassName: {{ . | quote }}
   {{- end }}
   resources:
     requests:
-      storage: {{ .claim.size }}
+      storage: {{ .claim.size | quote }}
 {{- end -}}
 
 {{/* All enabled model groups, each over the defaults: name -> group, as JSON. */}}

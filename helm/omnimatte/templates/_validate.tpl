@@ -8,6 +8,16 @@ nobody has to try ten times. Nothing is rendered where one of them holds.
 {{- $found := list -}}
 {{- $groups := fromJson (include "omnimatte.groups" .) -}}
 
+{{/* Names and images. */}}
+{{- if not (regexMatch "^[a-z]" (include "omnimatte.fullname" .)) -}}
+{{- $found = append $found (printf "the name %s begins with a digit, and no Service may be called that: choose another release name, or set fullnameOverride." (include "omnimatte.fullname" .)) -}}
+{{- end -}}
+{{- range $what := list "orchestrator" "models" "postgres" -}}
+{{- if eq (default "" (get $v.image $what).tag) "latest" -}}
+{{- $found = append $found (printf "image.%s.tag is latest, which is another image tomorrow: name a version, or a digest." $what) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The store. */}}
 {{- if and $v.store.s3.url $v.store.claim.enabled -}}
 {{- $found = append $found "store.s3.url and store.claim.enabled are both set: there is one store, so take one of them away." -}}
