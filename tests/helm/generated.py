@@ -59,9 +59,7 @@ def _object(node: dict[str, Any], default: Any) -> st.SearchStrategy[dict[str, A
     if node.get("properties"):
         known = default if isinstance(default, dict) else {}
         inner = {
-            name: strategy(one, known.get(name))
-            for name, one in node["properties"].items()
-            if _resolved(one) != _FREE
+            name: strategy(one, known.get(name)) for name, one in node["properties"].items() if _resolved(one) != _FREE
         }
         needed = {name: inner[name] for name in node.get("required", ()) if name not in known}
         optional = {name: one for name, one in inner.items() if name not in needed}
@@ -77,5 +75,7 @@ def parts() -> st.SearchStrategy[dict[str, Any]]:
     """Values under one or a few of the chart's topmost keys."""
     keys = sorted(set(_SCHEMA["properties"]) - {"global"})
     return st.sets(st.sampled_from(keys), min_size=1, max_size=3).flatmap(
-        lambda chosen: st.fixed_dictionaries({key: strategy(_SCHEMA["properties"][key], _DEFAULTS.get(key)) for key in sorted(chosen)})
+        lambda chosen: st.fixed_dictionaries(
+            {key: strategy(_SCHEMA["properties"][key], _DEFAULTS.get(key)) for key in sorted(chosen)}
+        )
     )

@@ -21,8 +21,9 @@ def test_keda_asks_for_gauges_of_its_own_stage() -> None:
     scaled = named(objects(example("production")), "ScaledObject", "casper")
     match = '{stage=~"casper",namespace="video"}'
     none = '0 * sum(omnimatte_build_info{namespace="video"})'
+    waiting, running = f"sum(omnimatte_stage_waiting{match})", f"sum(omnimatte_stages_in_flight{match})"
     assert queries(scaled) == {
-        "pending": f"(sum(omnimatte_stage_waiting{match}) or {none}) + (sum(omnimatte_stages_in_flight{match}) or {none})",
+        "pending": f"({waiting} or {none}) + ({running} or {none})",
         "oldest": f"max(omnimatte_stage_oldest_wait_seconds{match}) or {none}",
     }
     named_metrics = set(re.findall(r"omnimatte_\w+", " ".join(queries(scaled).values())))

@@ -110,7 +110,7 @@ def weights_ready(folder: Path, *names: str, timeout: float = 30) -> subprocess.
     tools = folder / "bin"
     tools.mkdir(exist_ok=True)
     command = tools / "omnimatte"
-    command.write_text(f"#!/bin/sh\nexec {sys.executable} -m orchestrator.cli \"$@\"\n")
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m orchestrator.cli "$@"\n')
     command.chmod(0o755)
     environment["PATH"] = f"{tools}:{environment['PATH']}"
     return subprocess.run(

@@ -1,7 +1,7 @@
 """The chart's test: `serving.py HOST:PORT [URL...]` asks the API for its health, and each URL for an answer.
 
-WITH_TLS=1: the API has a certificate, and /ca/ca.crt is the authority's. Where the secret holds no authority (a public one
-signed), it is only seen that a certificate is shown.
+WITH_TLS=1: the API has a certificate, and /ca/ca.crt is the authority's. Where the secret holds no authority (a public
+one signed), it is only seen that a certificate is shown.
 """
 
 import os
