@@ -45,7 +45,7 @@ def merged(*values: Values) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for one in values:
         for key, value in one.items():
-            old = result.get(key)
+            old: Any = result.get(key)
             both = isinstance(old, dict) and isinstance(value, Mapping)
             result[key] = merged(old, value) if both else copy.deepcopy(value)
     return result
@@ -53,7 +53,8 @@ def merged(*values: Values) -> dict[str, Any]:
 
 def example(name: str) -> dict[str, Any]:
     """The values file of that name, with what its first lines say to add."""
-    return merged(yaml.safe_load((CHART / "values" / f"{name}.yaml").read_text("utf-8")), ACCEPTED)
+    loaded: dict[str, Any] = yaml.safe_load((CHART / "values" / f"{name}.yaml").read_text("utf-8"))
+    return merged(loaded, ACCEPTED)
 
 
 def defaults() -> dict[str, Any]:
@@ -132,7 +133,8 @@ def _validator(kind: str, api: str, version: str) -> jsonschema.Draft202012Valid
 def _definitions(version: str) -> referencing.Registry[Any]:
     contents = utils.schema_contents(f"kubernetes-json-schema/v{version}.0-local-strict/_definitions.json", version)
     made = referencing.Resource.from_contents(contents, default_specification=referencing.jsonschema.DRAFT202012)
-    return referencing.Registry().with_resource("_definitions.json", made).crawl()
+    registry: referencing.Registry[Any] = referencing.Registry().with_resource("_definitions.json", made).crawl()
+    return registry
 
 
 def refused(manifest: Manifest, version: str) -> str:

@@ -321,7 +321,8 @@ def _peer(peer: dict[str, Any]) -> str:
         without = " ".join(peer["ipBlock"].get("except", []))
         return str(peer["ipBlock"]["cidr"]) + (f" without {without}" if without else "")
     if "namespaceSelector" in peer:
-        return "ns " + peer["namespaceSelector"].get("matchLabels", {}).get("kubernetes.io/metadata.name", "any")
+        labels = peer["namespaceSelector"].get("matchLabels", {})
+        return f"ns {labels.get('kubernetes.io/metadata.name', 'any')}"
     return _who(peer["podSelector"])
 
 

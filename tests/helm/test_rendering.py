@@ -189,3 +189,8 @@ def test_the_notes_name_commands_that_fit(name: str) -> None:
 def test_nothing_is_left_over_from_a_template(name: str) -> None:
     for path, text in files(example(name)).items():
         assert not re.search(r"<nil>|%!|map\[|\{\{|<no value>", text), path
+
+
+def test_a_new_chart_with_the_same_image_starts_no_pod_anew() -> None:
+    for whose, pod in pods(objects(example("production"))):
+        assert "helm.sh/chart" not in pod["metadata"]["labels"] or whose.startswith("Pod/"), whose

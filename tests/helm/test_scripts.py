@@ -126,7 +126,7 @@ def test_weights_that_nobody_knows_end_the_wait(tmp_path: Path) -> None:
 
 def test_missing_weights_are_waited_for(tmp_path: Path) -> None:
     with pytest.raises(subprocess.TimeoutExpired) as caught:
-        weights_ready(tmp_path, "edgetam,", "sam2.1-tiny", timeout=4)
+        weights_ready(tmp_path, "edgetam,", "sam2.1-tiny", timeout=3)
     assert b"waiting for edgetam, sam2.1-tiny" in (caught.value.stdout or b"")
 
 

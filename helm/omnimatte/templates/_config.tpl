@@ -73,7 +73,7 @@
 {{- $name := include "omnimatte.fullname" . -}}
 {{- $workers := .Values.workers -}}
 metadata:
-  labels: {{- include "omnimatte.labels" (dict "root" . "component" "worker") | nindent 4 }}
+  labels: {{- include "omnimatte.podLabels" (dict "root" . "component" "worker") | nindent 4 }}
   {{- if or $workers.podAnnotations $workers.keepNode }}
   annotations:
     {{- if $workers.keepNode }}

@@ -22,11 +22,16 @@ omnimatte.dev/group: {{ . | quote }}
 {{- end -}}
 
 {{- define "omnimatte.labels" -}}
+{{ include "omnimatte.podLabels" . }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | quote }}
+{{- end -}}
+
+{{/* A pod does not say which chart it is from: a new chart with the same image must not load every model again. */}}
+{{- define "omnimatte.podLabels" -}}
 {{ include "omnimatte.selector" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: omnimatte
 app.kubernetes.io/managed-by: {{ .root.Release.Service | quote }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | quote }}
 {{- with .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
