@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 import tomllib
 import types
@@ -13,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.runners.kubernetes.manifest import read_template
+from orchestrator.runners.kubernetes.settings import Shards
 from orchestrator.scheduling.policies_file import read_policies
 from orchestrator.settings import Settings
+from orchestrator.settings_file import read_deployment
 from services.registry import STAGES
 from tests.helm.chart import EXAMPLES, NAME, SMALL, example, merged, named, objects, schema, settings_of
 
@@ -57,6 +59,8 @@ def fits(value: Any, kind: Any) -> bool:
         return any(fits(value, one) for one in typing.get_args(kind))
     if kind is type(None):
         return value is None
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, list) and all(fits(item, typing.get_args(kind)[0]) for item in value)
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if kind is int:
@@ -114,11 +118,21 @@ def test_shards_have_the_names_of_the_runner_s_settings() -> None:
     data = settings_of(objects(example("production")))["shards"]
     assert set(data) == SHARDS
     assert data["template"] == "/etc/omnimatte/worker-pod.yaml" and data["namespace"] == "video"
-    try:
-        runner = importlib.import_module("orchestrator.runners.kubernetes.settings")
-    except ModuleNotFoundError:
-        pytest.skip("this version has no worker Jobs yet")
-    assert misfits(data, runner.Shards) == []
+    assert misfits(data, Shards) == []
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_orchestrator_reads_the_files_of_every_example(name: str, tmp_path: Path) -> None:
+    (config,) = [one for one in objects(example(name)) if "serve.yaml" in one.get("data", {})]
+    for file, text in config["data"].items():
+        (tmp_path / file).write_text(text.replace("/etc/omnimatte", str(tmp_path)))
+    environment = {"OMNIMATTE_DATABASE_URL": "postgresql+psycopg://db/omnimatte", "OMNIMATTE_EXECUTOR_ID": "demo-0"}
+    deployment = read_deployment(tmp_path / "serve.yaml", environment)
+    deployment.settings.require_identity()
+    deployment.settings.access.require_safe(deployment.settings.host)
+    assert set(deployment.models) == set(STAGES)
+    if deployment.shards is not None:
+        assert read_template(deployment.shards.template)["spec"]["containers"]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -68,7 +68,7 @@
 {{ end }}
 {{- end -}}
 
-{{/* The pod of a worker Job. The orchestrator adds the Job around it: labels, failure policy, OMNIMATTE_SHARDS. */}}
+{{/* The pod of a worker Job. The orchestrator adds the Job around it: labels, failure policy, OMNIMATTE_RUN. */}}
 {{- define "omnimatte.workerPod" -}}
 {{- $name := include "omnimatte.fullname" . -}}
 {{- $workers := .Values.workers -}}
