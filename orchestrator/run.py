@@ -68,6 +68,7 @@ class JobRunner:
         self._keeper = keeper
         self._estimator = estimator
         self._active: dict[str, asyncio.Task[None]] = {}
+        self._told: set[str] = set()
         self._books: set[asyncio.Task[None]] = set()
         self._broken: OmnimatteError | None = None
 
@@ -77,17 +78,19 @@ class JobRunner:
         return self._broken is not None
 
     def cancel(self, job: str) -> None:
-        """Stop the job if it runs here; its row says why."""
-        if job in self._active:
+        """Stop the job if it runs here; its row says why. Said again, it changes nothing."""
+        # A second cancellation would break off what the first one does to end the job in order.
+        if job in self._active and job not in self._told:
+            self._told.add(job)
             self._active[job].cancel()
 
     async def give_up(self) -> None:
         """Stop everything that runs here and give it back to the queue."""
-        running = list(self._active.values())
-        for task in running:
-            task.cancel()
+        running = dict(self._active)
+        for job in running:
+            self.cancel(job)
         if running:
-            await asyncio.wait(running)
+            await asyncio.wait(running.values())
         if self._books:
             await asyncio.wait(self._books)
 
@@ -110,11 +113,12 @@ class JobRunner:
             try:
                 await asyncio.wait([work])
             except asyncio.CancelledError:
-                work.cancel()
+                self.cancel(job)
                 await asyncio.wait([work])
                 raise
             finally:
                 del self._active[job]
+                self._told.discard(job)
 
     async def _work(self, job: Job) -> None:
         try:

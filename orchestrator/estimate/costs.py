@@ -37,18 +37,18 @@ class Clip:
 
 ASSUMED: Mapping[str, float] = MappingProxyType(
     {
-        # Measured for the compact profile on the machine of docs/operations.md, "What a job costs": two old cores.
-        "ingest/video": 0.05,
-        "ingest/mask": 0.03,
+        # Compact profile, two cores of a virtual machine (docs/operations.md, "What a job costs").
+        "ingest/video": 0.32,
+        "ingest/mask": 0.16,
         "sam2/compact": 0.10,
-        "plate": 0.30,
-        "casper/compact": 0.15,
-        "ssr": 0.60,
-        "depth/compact": 0.06,
-        "omnimatte/draft": 0.6,
-        "omnimatte/fast": 1.5,
-        "omnimatte/reference": 30.0,
-        "finish": 0.15,
+        "plate": 3.6,
+        "casper/compact": 0.14,
+        "ssr": 1.65,
+        "depth/compact": 0.08,
+        "omnimatte/draft": 1.1,
+        "omnimatte/fast": 2.8,
+        "omnimatte/reference": 56.0,
+        "finish": 0.6,
         # The paper's and its authors' figures for one GPU of the A100's class: 66 s for 85 frames and 50 steps.
         "casper": 66 / 85,
         "sam2": 0.05,
