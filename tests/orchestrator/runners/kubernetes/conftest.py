@@ -83,9 +83,11 @@ class Ground:
     async def runner(self, *, figures: Figures | None = None, pod: str = "") -> AsyncIterator[KubernetesRunner]:
         """An orchestrator's runner; its Jobs outlive it, as when a process dies."""
         counted = figures or Figures()
-        async with self.connected(counted) as cluster:
-            async with running(cluster, settings=self.settings, store=self.store, pod=pod, figures=counted) as runner:
-                yield runner
+        async with (
+            self.connected(counted) as cluster,
+            running(cluster, settings=self.settings, store=self.store, pod=pod, figures=counted) as runner,
+        ):
+            yield runner
 
     @contextlib.asynccontextmanager
     async def connected(self, figures: Figures) -> AsyncIterator[Cluster]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.runners.kubernetes.reconcile import reconcile
+from orchestrator.runners.kubernetes.reconcile import Sweeper
 from services.errors import BadMask, Internal, PermissionDenied, Unavailable
 from services.stage import Progress, Request, Result
 from tests.orchestrator.runners.kubernetes.conftest import Figures, Ground, needs_our_server
@@ -356,8 +356,11 @@ async def test_jobs_of_jobs_that_are_over_are_removed_and_others_stay(ground: Gr
     async with ground.runner() as runner:
         board = runner._board
         await board.ready()
-        gone = await reconcile(ground.hands, board, alive=lambda jobs: set(jobs) & {"living"}, followed=())
-        assert len(gone) == 1
+        alive, followed = (lambda jobs: set(jobs) & {"living"}), (lambda: ())
+        patient = Sweeper(ground.hands, board, alive=alive, followed=followed)
+        assert await patient.sweep() == [] and await patient.sweep() == []
+        hasty = Sweeper(ground.hands, board, alive=alive, followed=followed, patience=0.0)
+        assert len(await hasty.sweep()) == 1
         await until(lambda: len(ground.node.running) == 1)
     assert [job["metadata"]["labels"]["omnimatte.dev/job"] for job in await ground.hands.jobs()] == ["living"]
 
