@@ -30,6 +30,8 @@ check: $(READY)  ## style, types, architecture, generated code
 	$(BIN)/python -m orchestrator.api.generate --check
 	$(BIN)/python -m orchestrator.api.document --check
 	$(BIN)/python -m services.catalogue.document --check
+	$(BIN)/python -m helm.document --check
+	$(BIN)/python -m helm.dashboards --check
 
 fuzz-media: $(READY)  ## 2,000 damaged media files through the real stage (about 2 minutes)
 	$(BIN)/python -m tests.fuzz.media --count 2000 --seed 0
@@ -71,13 +73,15 @@ KILL := --every 5
 LOAD := --jobs 40 --queued 1000 --flat 100
 STORM := --jobs 30
 FUZZ := --count 2000
+MANY := --jobs 100
 else
 LOAD := --jobs 200 --queued 10000 --flat 1000
 endif
 
-proofs: $(READY)  ## kill anywhere, outages, load, cancel storm, fuzz
+proofs: $(READY)  ## kill anywhere, outages, worker Jobs on a cluster, cancel storm, fuzz, load
 	$(BIN)/python -m tests.proofs.kill_anywhere $(KILL)
 	$(BIN)/python -m tests.proofs.outages
+	$(BIN)/python -m tests.proofs.cluster $(MANY)
 	$(BIN)/python -m tests.proofs.cancel_storm $(STORM)
 	$(BIN)/python -m tests.fuzz.requests $(FUZZ)
 	$(BIN)/python -m tests.proofs.load $(LOAD)
@@ -101,9 +105,11 @@ evaluate: $(READY) $(SCENES)/.ready  ## the tables of docs/models.md
 lock: $(READY)  ## resolve the dependencies anew (torch brings what its own wheel needs)
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --extra dev pyproject.toml | grep -vE "^(nvidia-|cuda-|triton==)" >requirements.lock
 
-generate: $(READY)  ## the gRPC code and its reference
+generate: $(READY)  ## the gRPC code and its reference, the chart's README, the dashboards
 	$(BIN)/python -m orchestrator.api.generate
 	$(BIN)/python -m orchestrator.api.document
+	$(BIN)/python -m helm.document
+	$(BIN)/python -m helm.dashboards
 
 clean:
 	rm -rf $(VENV) $(BPY) out

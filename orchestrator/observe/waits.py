@@ -11,7 +11,8 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from orchestrator.slots import Slots
+from orchestrator.slots import Slots, Waiting
+from services.registry import STAGES
 
 
 class Waits(Collector):
@@ -28,7 +29,9 @@ class Waits(Collector):
         oldest = GaugeMetricFamily(
             "omnimatte_stage_oldest_wait_seconds", "How long the first of them has waited.", labels=["stage"]
         )
-        for stage, waiting in self._slots.waiting().items():
+        # All stages from the start: what scales by a figure must find it.
+        nobody = dict.fromkeys(STAGES, Waiting(0, 0.0))
+        for stage, waiting in (nobody | self._slots.waiting()).items():
             runs.add_metric([stage], waiting.runs)
             oldest.add_metric([stage], waiting.oldest)
         yield runs
