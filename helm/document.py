@@ -81,6 +81,7 @@ _FEATURES = (
     ("Everything denied in the network but a few openings", "templates/networkpolicy.yaml"),
     ("Secrets by reference", "templates/orchestrator.yaml"),
     ("TLS to the orchestrators; certificates by cert-manager, or your own", "templates/certificate.yaml"),
+    ("Mutual TLS between orchestrators and model pods", "templates/models.yaml"),
     ("PodDisruptionBudgets, topology spread", "templates/models.yaml"),
     ("Priority classes for service and batch", "templates/accounts.yaml"),
     ("Startup, liveness and readiness probes that differ on purpose", "templates/models.yaml"),

@@ -47,7 +47,7 @@ async def _serve(deployment: Deployment) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     settings = deployment.settings
-    pods = TritonPods(deployment.models, limits=deployment.stage_limits)
+    pods = TritonPods(deployment.models, limits=deployment.stage_limits, tls=deployment.models_tls)
     async with pods.looking(), _workers(deployment, pods) as stages:
 
         def stop() -> None:

@@ -23,13 +23,14 @@ from typing import Any
 import yaml
 
 from orchestrator.runners.kubernetes.settings import Shards
+from orchestrator.runners.tls import ModelTls
 from orchestrator.scheduling.policies_file import read_policies
 from orchestrator.scheduling.policy import Policies
 from orchestrator.settings import EMBEDDED, Settings
 from services.errors import BadOption
 from services.registry import STAGES
 
-_BESIDE = ("models", "stage_limits", "shards", "tenants")
+_BESIDE = ("models", "models_tls", "stage_limits", "shards", "tenants")
 _FROM_ENVIRONMENT = {
     "database_url": "OMNIMATTE_DATABASE_URL",
     "executor_id": "OMNIMATTE_EXECUTOR_ID",
@@ -45,12 +46,14 @@ class Deployment:
         models: stage -> HOST:PORT of its model servers; every address behind the name is one.
         stage_limits: stage -> its runs at once on one of them, where that is not what `model_repository` says.
         shards: how stage runs become Kubernetes Jobs; None: none do.
+        models_tls: how the model servers and we prove who we are; None: in the clear.
     """
 
     settings: Settings
     models: Mapping[str, str]
     stage_limits: Mapping[str, int] = field(default_factory=dict)
     shards: Shards | None = None
+    models_tls: ModelTls | None = None
 
 
 def read_deployment(path: Path, environment: Mapping[str, str]) -> Deployment:
@@ -71,12 +74,13 @@ def read_deployment(path: Path, environment: Mapping[str, str]) -> Deployment:
     if "policies" in data:
         raise BadOption(f"{path}: `policies` stand in a file of their own, which `tenants` names.")
     models = _table(beside.get("models", {}), str, "models")
-    shards = beside.get("shards")
+    shards, tls = beside.get("shards"), beside.get("models_tls")
     return Deployment(
         settings=_built(Settings, {**data, "policies": policies}, ""),
         models=models,
         stage_limits=_table(beside.get("stage_limits", {}), int, "stage_limits"),
         shards=_built(Shards, shards, "shards") if shards is not None else None,
+        models_tls=_built(ModelTls, tls, "models_tls") if tls is not None else None,
     )
 
 

@@ -90,6 +90,7 @@ class TritonServer:
         triton: Path | None = None,
         instances: Mapping[str, int] | None = None,
         environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         """
         Args:
@@ -102,6 +103,7 @@ class TritonServer:
             triton: where the wheel is; see `triton_runtime.find_triton`.
             instances: how many instances a model has, where that is not what its configuration says.
             environment: more variables for the models.
+            options: more of the server's own.
         """
         self.ports = ports or Ports()
         self.store = store if "://" in store else str(Path(store).absolute())
@@ -112,6 +114,7 @@ class TritonServer:
         self._triton = triton
         self._instances = dict(instances or {})
         self._environment = dict(environment or {})
+        self._options = tuple(options)
         self._guard: subprocess.Popen[bytes] | None = None
         self._stopping = False
         self.pid = 0
@@ -226,6 +229,7 @@ class TritonServer:
             "--allow-gpu-metrics=false",
             f"--exit-timeout-secs={_GRACE_SECONDS}",
             "--log-format=ISO8601",
+            *self._options,
         ]
 
     def _ready(self) -> bool:

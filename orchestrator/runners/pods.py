@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from orchestrator.runners.tls import ModelTls
 from orchestrator.runners.triton import INSTANCES, TritonRunner
 from orchestrator.slots import UNLIMITED
 from services.errors import BadOption, Unavailable
@@ -50,6 +51,7 @@ class TritonPods:
         models: Mapping[str, str],
         *,
         limits: Mapping[str, int] | None = None,
+        tls: ModelTls | None = None,
         metrics_port: int = 8002,
         look_seconds: float = _LOOK_SECONDS,
     ) -> None:
@@ -57,13 +59,15 @@ class TritonPods:
         Args:
             models: stage -> HOST:PORT of its model servers.
             limits: stage -> its runs at once on one pod; by default what `model_repository` says.
+            tls: how they and we prove who we are; None: in the clear.
             metrics_port: of the model servers' figures; 0: they are not asked.
             look_seconds: how often the name service is asked.
         Raises:
-            BadOption: an address is none.
+            BadOption: an address is none, or a certificate cannot be read.
         """
         self._models = {stage: _split(stage, address) for stage, address in models.items()}
         self._limits = {**INSTANCES, **(limits or {})}
+        self._tls = tls
         self._metrics_port = metrics_port
         self._look_seconds = look_seconds
         self._pods: dict[str, _Pod] = {}
@@ -155,7 +159,8 @@ class TritonPods:
 
     def _pod(self, address: str) -> _Pod:
         if address not in self._pods:
-            self._pods[address] = _Pod(address, TritonRunner(address, limits=dict.fromkeys(self._models, UNLIMITED)))
+            limits = dict.fromkeys(self._models, UNLIMITED)
+            self._pods[address] = _Pod(address, TritonRunner(address, limits=limits, tls=self._tls))
         return self._pods[address]
 
 

@@ -22,6 +22,7 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc import aio as triton
 from tritonclient.utils import InferenceServerException
 
+from orchestrator.runners.tls import ModelTls
 from services.errors import Internal, OmnimatteError, Unavailable, decode
 from services.stage import Progress, Request, Result, event_from_json
 
@@ -65,15 +66,27 @@ class TritonRunner:
     limits hold for each.
     """
 
-    def __init__(self, address: str, *, limits: Mapping[str, int] = INSTANCES, log: Path | str | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        limits: Mapping[str, int] = INSTANCES,
+        log: Path | str | None = None,
+        tls: ModelTls | None = None,
+    ) -> None:
         """
         Args:
             address: HOST:PORT of the server's gRPC endpoint.
             limits: stage -> how many of its requests may be at the server at once; 1 for a stage that is not in it.
             log: where the server's log is, for messages.
+            tls: how the server and we prove who we are; None: in the clear.
+        Raises:
+            BadOption: a certificate cannot be read.
         """
         self._address = address
         self._limits = dict(limits)
+        self._credentials = tls.credentials() if tls is not None else None
+        self._options = [*_CHANNEL, *(tls.options() if tls is not None else [])]
         self._log = f"look at its log {log}, " if log else ""
         self._connections: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Connection]
         self._connections = weakref.WeakKeyDictionary()
@@ -99,7 +112,7 @@ class TritonRunner:
         return self._connections[loop]
 
     def _connect(self) -> triton.InferenceServerClient:
-        return triton.InferenceServerClient(self._address, channel_args=_CHANNEL)
+        return triton.InferenceServerClient(self._address, creds=self._credentials, channel_args=self._options)
 
     async def _stream(
         self, connection: _Connection, request: Request, on_progress: Callable[[Progress], None]

@@ -123,7 +123,9 @@ def test_the_worker_pod_fits_into_the_job_that_is_made_around_it(name: str, vers
 
 
 def test_a_certificate_is_asked_for_as_cert_manager_wants_it() -> None:
-    (certificate,) = kinds(objects(example("production")), "Certificate")
+    certificate, models = kinds(objects(example("production")), "Certificate")
+    assert models["spec"]["dnsNames"] == ["demo-omnimatte-models"]
+    assert models["spec"]["usages"] == ["server auth", "client auth"]
     spec = certificate["spec"]
     assert certificate["apiVersion"] == "cert-manager.io/v1"
     assert set(spec) == {

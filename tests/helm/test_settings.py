@@ -20,7 +20,7 @@ from orchestrator.settings_file import read_deployment
 from services.registry import STAGES
 from tests.helm.chart import EXAMPLES, NAME, SMALL, example, merged, named, objects, schema, settings_of
 
-BESIDE = {"models", "stage_limits", "shards", "tenants"}
+BESIDE = {"models", "models_tls", "stage_limits", "shards", "tenants"}
 """Keys of the file that are no fields of `Settings`."""
 
 ELSEWHERE = {"database_url", "executor_id", "policies"}

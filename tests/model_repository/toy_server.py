@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,7 +36,9 @@ def toy_repository(folder: Path, *, model: str = MODEL) -> Path:
     return repository
 
 
-def toy_server(folder: Path, *, ports: Ports | None = None, model: str = MODEL) -> TritonServer:
+def toy_server(
+    folder: Path, *, ports: Ports | None = None, model: str = MODEL, options: Sequence[str] = ()
+) -> TritonServer:
     """A server on `toy_repository`, not yet started. Skips the test where Triton is not installed."""
     try:
         triton_runtime.find_triton()
@@ -47,12 +49,13 @@ def toy_server(folder: Path, *, ports: Ports | None = None, model: str = MODEL) 
         folder=folder / "run",
         ports=ports or Ports.free(),
         repository=toy_repository(folder, model=model),
+        options=options,
     )
 
 
 @contextmanager
-def running_toy_server(folder: Path) -> Iterator[TritonServer]:
-    server = toy_server(folder)
+def running_toy_server(folder: Path, *, options: Sequence[str] = ()) -> Iterator[TritonServer]:
+    server = toy_server(folder, options=options)
     server.start()
     try:
         yield server

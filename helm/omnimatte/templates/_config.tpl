@@ -34,6 +34,10 @@
 {{- end -}}
 {{- $_ := set $settings "models" $models -}}
 {{- if $limits -}}{{- $_ := set $settings "stage_limits" $limits -}}{{- end -}}
+{{- if .Values.tls.models.enabled -}}
+{{- $at := "/etc/omnimatte/models-tls" -}}
+{{- $_ := set $settings "models_tls" (dict "ca" (printf "%s/ca.crt" $at) "certificate" (printf "%s/tls.crt" $at) "key" (printf "%s/tls.key" $at) "name" (printf "%s-models" $name)) -}}
+{{- end -}}
 {{- $_ := set $settings "tenants" "/etc/omnimatte/tenants.toml" -}}
 {{- if .Values.workers.enabled -}}
 {{- $shards := deepCopy .Values.workers.settings -}}

@@ -294,6 +294,10 @@ spec:
 {{- default (printf "%s-tls" (include "omnimatte.fullname" .)) .Values.tls.secret -}}
 {{- end -}}
 
+{{- define "omnimatte.modelsTlsSecret" -}}
+{{- default (printf "%s-models-tls" (include "omnimatte.fullname" .)) .Values.tls.models.secret -}}
+{{- end -}}
+
 {{- define "omnimatte.tokenMounted" -}}
 {{- .Values.workers.enabled -}}
 {{- end -}}

@@ -91,6 +91,9 @@ nobody has to try ten times. Nothing is rendered where one of them holds.
 {{- if and $v.tls.certManager.enabled (not $v.tls.enabled) -}}
 {{- $found = append $found "tls.certManager.enabled is true, but tls.enabled is false: no server would use the certificate." -}}
 {{- end -}}
+{{- if and $v.tls.models.enabled (not $v.tls.models.secret) (not $v.tls.models.issuer.name) -}}
+{{- $found = append $found "tls.models.secret is missing: name the secret with tls.crt, tls.key and ca.crt, or an issuer of cert-manager in tls.models.issuer.name." -}}
+{{- end -}}
 {{- if and $v.tls.certManager.enabled (not $v.tls.certManager.issuer.name) -}}
 {{- $found = append $found "tls.certManager.issuer.name is missing: name the Issuer or ClusterIssuer." -}}
 {{- end -}}
