@@ -102,8 +102,7 @@ _FEATURES = (
 
 _NOT_HERE = """
 Not in it: a ScaledJob of KEDA. It would start pods for a number of waiting jobs, and could not say which job is whose; the
-orchestrator makes a Job for the very job whose turn it is, as many at once as its places and Kueue's quota allow. TLS between
-orchestrator and model pods: that way is closed by the network policies to everybody else; a service mesh can encrypt it.
+orchestrator makes a Job for the very job whose turn it is, as many at once as its places and Kueue's quota allow.
 
 ## Upgrade
 

@@ -28,7 +28,7 @@ ELSEWHERE = {"database_url", "executor_id", "policies"}
 
 SHARDS = {
     "namespace", "template", "stages", "batch_jobs", "retries", "deadline_seconds", "ttl_seconds", "queue",
-    "priority_class", "gather_seconds", "max_shards",
+    "priority_class", "gather_seconds", "max_shards", "poll_seconds", "reconcile_seconds",
 }  # fmt: skip
 
 WHOLE = merged(
