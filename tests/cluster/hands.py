@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 
 from orchestrator.runners.kubernetes.api import JOBS, PODS, Cluster
-from services.errors import AlreadyExists, NotFound
+from services.errors import AlreadyExists, NotFound, Unavailable
 
 EVERYTHING = ""
 
@@ -41,11 +41,14 @@ class Hands(Cluster):
         asked = await self._client.param_serialize(
             "PATCH", where, header_params=headers, body=body, auth_settings=["BearerToken"]
         )
-        wrapped = await self._client.call_api(*asked, _request_timeout=aiohttp.ClientTimeout(total=15))
-        response = wrapped.response
-        if response.status == 404:
-            raise NotFound(where)
-        if response.status == 409:
-            raise AlreadyExists(where)
-        assert response.status < 400, await response.text()
-        return await response.json()
+        try:
+            wrapped = await self._client.call_api(*asked, _request_timeout=aiohttp.ClientTimeout(total=15))
+            response = wrapped.response
+            if response.status == 404:
+                raise NotFound(where)
+            if response.status == 409:
+                raise AlreadyExists(where)
+            assert response.status < 400, await response.text()
+            return await response.json()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"the API server is away: {error}") from error

@@ -263,10 +263,10 @@ Opening = tuple[str, str, str, str]
 DNS: Opening = ("all", "to", "ns kube-system", "53 53")
 OPENINGS_OF_ALL: set[Opening] = {
     DNS,
-    ("orchestrator", "to", "model", "8001"),
+    ("orchestrator", "to", "model", "8001 8002"),
     ("orchestrator", "from", "ns monitoring", "8010"),
     ("orchestrator", "from", "test", "8000"),
-    ("model", "from", "orchestrator", "8001"),
+    ("model", "from", "orchestrator", "8001 8002"),
     ("model", "from", "ns monitoring", "8002"),
     ("model", "from", "test", "8000"),
     ("test", "to", "orchestrator, model", "8000"),

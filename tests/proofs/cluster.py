@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import itertools
 import os
 import resource
@@ -35,6 +34,7 @@ from orchestrator.runners.kubernetes.api import Cluster
 from orchestrator.runners.kubernetes.runner import running
 from orchestrator.runners.kubernetes.settings import Shards
 from services.artifacts import Store
+from services.errors import Unavailable
 from services.registry import STAGES
 from services.stage import Request
 from tests.cluster.control_plane import NAMESPACE, TEMPLATE, ControlPlane, kubeconfig
@@ -336,12 +336,15 @@ async def _many(url: str, settings: Shards, store: str, jobs: int) -> None:
                             )
                             for i in range(3)
                         ]
-                        with contextlib.suppress(Exception):
+                        try:
                             await asyncio.gather(*(runner.run(one, on_progress=lambda _: None) for one in asked))
                             break
-                        await asyncio.sleep(0.2)
+                        except Unavailable as error:
+                            # As the executor does.
+                            why = error
+                        await asyncio.sleep(0.5)
                     else:
-                        raise AssertionError(f"job {number} does not get through")
+                        raise AssertionError(f"job {number} does not get through: {why}")
 
             tenth = jobs // 10
             for part in range(10):

@@ -85,7 +85,7 @@ class Board:
             try:
                 if not version:
                     listing = await self._cluster.list(path, selector=SELECTOR)
-                    self._replace(path, listing.items)
+                    self._replace(path, listing.items, listing.version)
                     version = listing.version
                 async for change in self._cluster.watch(path, selector=SELECTOR, since=version):
                     version, failures = change.version, 0
@@ -104,13 +104,14 @@ class Board:
                 failures += 1
                 self._on_restart()
 
-    def _replace(self, path: str, items: tuple[Object, ...]) -> None:
+    def _replace(self, path: str, items: tuple[Object, ...], version: str) -> None:
         names = {str(item["metadata"]["name"]) for item in items}
         known = (
             dict(self.jobs) if path == JOBS else {pod: one for pods in self._pods.values() for pod, one in pods.items()}
         )
         for name, item in known.items():
-            if name not in names:
+            # What was made after the list was, is not gone.
+            if name not in names and not _later(item, version):
                 self._apply(path, "DELETED", item)
         for item in items:
             self._apply(path, "MODIFIED", item)
@@ -138,6 +139,12 @@ class Board:
         # Whoever waits is woken once; who comes later waits for the next.
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _later(item: Object, version: str) -> bool:
+    """Whether the object is newer than that version of everything. Versions count up, in every server that there is."""
+    own = str(item["metadata"].get("resourceVersion", ""))
+    return own.isdigit() and version.isdigit() and int(own) > int(version)
 
 
 def index_of(item: Object) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.runners.kubernetes.api import JOBS
 from orchestrator.runners.kubernetes.reconcile import Sweeper
 from services.errors import BadMask, Internal, PermissionDenied, Unavailable
 from services.stage import Progress, Request, Result
@@ -387,3 +388,19 @@ async def test_jobs_belong_to_what_made_the_orchestrators_pod(ground: Ground, to
     (job,) = await ground.hands.jobs()
     wanted = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "omnimatte", "uid": "u-1"}
     assert job["metadata"]["ownerReferences"] == [wanted]
+
+
+@needs_our_server
+async def test_a_list_from_before_a_job_was_made_does_not_make_it_gone(ground: Ground, told: Told) -> None:
+    gone: list[str] = []
+    async with ground.runner() as runner:
+        board = runner._board
+        await board.ready()
+        board.when_gone(lambda job: gone.append(job["metadata"]["name"]))
+        before = await ground.hands.list(JOBS, selector="")
+        work = asyncio.create_task(runner.run(told("a", steps=5, pause=0.2), on_progress=nothing))
+        await until(lambda: board.jobs)
+        board._replace(JOBS, before.items, before.version)
+        assert gone == [] and len(board.jobs) == 1
+        await work
+    assert len(ground.node.started) == 1
