@@ -14,7 +14,7 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -31,6 +31,10 @@ _LOOK_SECONDS = 2.0
 _AVOID_SECONDS = 5.0
 _ASK_SECONDS = 0.5
 _PENDING = "nv_inference_pending_request_count"
+
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str] | None]]
+"""Every address behind a name, in order; [] for an unknown name (no pod is ready), None if nobody answers."""
 
 
 @dataclass
@@ -54,6 +58,7 @@ class TritonPods:
         tls: ModelTls | None = None,
         metrics_port: int = 8002,
         look_seconds: float = _LOOK_SECONDS,
+        resolve: Resolve | None = None,
     ) -> None:
         """
         Args:
@@ -62,6 +67,7 @@ class TritonPods:
             tls: how they and we prove who we are; None: in the clear.
             metrics_port: of the model servers' figures; 0: they are not asked.
             look_seconds: how often the name service is asked.
+            resolve: asks it; default: the machine's own.
         Raises:
             BadOption: an address is none, or a certificate cannot be read.
         """
@@ -70,6 +76,7 @@ class TritonPods:
         self._tls = tls
         self._metrics_port = metrics_port
         self._look_seconds = look_seconds
+        self._resolve = resolve or _resolved
         self._pods: dict[str, _Pod] = {}
         self._behind: dict[tuple[str, int], list[_Pod]] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -146,7 +153,7 @@ class TritonPods:
 
     async def _look(self) -> None:
         found = set(self._models.values())
-        addresses = await asyncio.gather(*(_resolved(*one) for one in found))
+        addresses = await asyncio.gather(*(self._resolve(*one) for one in found))
         for (host, port), known in zip(found, addresses, strict=True):
             if known is None:
                 # The name service is away: what was true stays true.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,9 @@ class Runs:
         self._settings = settings
         self._template = template
         self._owner: Mapping[str, Any] | None = None
-        self._work: dict[str, tuple[Shard, ...]] = {}
+        # Jobs by name, with the keys of what they do; and the other way round.
+        self._known: dict[str, list[str]] = {}
+        self._places: dict[str, dict[str, Place]] = {}
         # Runs by the name of a Job that may or may not have been made.
         self._unsure: dict[str, str] = {}
         self._clearing: set[asyncio.Task[None]] = set()
@@ -69,11 +71,8 @@ class Runs:
     async def found(self, request: Request) -> Place | None:
         """Where the request is being worked on, or has been with success."""
         await self._read()
-        key = key_of(request)
-        for place, step in self._places():
-            if key == key_of(step.request) and self._usable(place):
-                return place
-        return None
+        usable = [place for place in self._places.get(key_of(request), {}).values() if self._usable(place)]
+        return usable[0] if usable else None
 
     async def start(self, requests: Sequence[Request], *, kind: str = SHARDS) -> list[Place]:
         """Send the requests out as one run, a shard each, or join the very same run. In the order of the requests."""
@@ -108,8 +107,8 @@ class Runs:
         actual = str(job["metadata"]["labels"][RUN])
         if actual != run:
             await asyncio.to_thread(mailbox.clear)
-        self._work[actual] = shards
         self._board.note(job)
+        self._learn(job, shards)
         return job, actual
 
     async def _made(self, shards: tuple[Shard, ...], run: str, *, context: Mapping[str, str], kind: str) -> Object:
@@ -132,31 +131,45 @@ class Runs:
 
     async def _read(self) -> None:
         """Learn what the Jobs are about that others have begun."""
-        for job in list(self._board.jobs.values()):
-            run = str(job["metadata"].get("labels", {}).get(RUN, ""))
-            if run in self._work:
+        for name in self._board.jobs.keys() - self._known.keys():
+            job = self._board.jobs.get(name)
+            if job is None:
                 continue
+            run = str(job["metadata"].get("labels", {}).get(RUN, ""))
             try:
-                self._work[run] = await asyncio.to_thread(Mailbox(self._store, run).work)
+                shards = await asyncio.to_thread(Mailbox(self._store, run).work)
             except NotFound:
                 # Being deleted, or so old that its traces have been collected.
-                self._work[run] = ()
+                shards = ()
             except OmnimatteError as error:
-                _log.warning("Job %s is nobody's: %s", job["metadata"]["name"], error.message)
-                self._work[run] = ()
+                _log.warning("Job %s is nobody's: %s", name, error.message)
+                shards = ()
+            self._learn(job, shards)
 
-    def _places(self) -> Iterator[tuple[Place, Step]]:
-        for name, job in self._board.jobs.items():
-            metadata = job["metadata"]
-            if metadata["labels"].get(KIND) != SHARDS:
-                continue
-            run = str(metadata["labels"].get(RUN, ""))
-            for index, shard in enumerate(self._work.get(run, ())):
-                for number, step in enumerate(shard.steps):
-                    yield Place(name, str(metadata["uid"]), run, index, number), step
+    def _learn(self, job: Object, shards: Sequence[Shard]) -> None:
+        """From now on, requests for what the Job does lead to it. A whole job's worker is nobody else's."""
+        metadata = job["metadata"]
+        name, labels = str(metadata["name"]), metadata.get("labels", {})
+        self._unlearn(name)
+        keys = []
+        for index, shard in enumerate(shards if labels.get(KIND) == SHARDS else ()):
+            for number, step in enumerate(shard.steps):
+                key = key_of(step.request)
+                keys.append(key)
+                place = Place(name, str(metadata["uid"]), str(labels.get(RUN, "")), index, number)
+                self._places.setdefault(key, {})[name] = place
+        self._known[name] = keys
+
+    def _unlearn(self, name: str) -> None:
+        for key in self._known.pop(name, ()):
+            self._places[key].pop(name, None)
+            if not self._places[key]:
+                del self._places[key]
 
     def _usable(self, place: Place) -> bool:
-        job = self._board.jobs[place.job]
+        job = self._board.jobs.get(place.job)
+        if job is None or job["metadata"]["uid"] != place.uid:
+            return False
         return "deletionTimestamp" not in job["metadata"] and not failed(job, place.index)
 
     async def drop(self, place: Place) -> None:
@@ -166,7 +179,7 @@ class Runs:
     def _forget(self, job: Object) -> None:
         """The Job is gone; so is what it was about."""
         run = str(job["metadata"].get("labels", {}).get(RUN, ""))
-        self._work.pop(run, None)
+        self._unlearn(str(job["metadata"]["name"]))
         task = asyncio.create_task(asyncio.to_thread(self._clear, run))
         self._clearing.add(task)
         task.add_done_callback(self._clearing.discard)
