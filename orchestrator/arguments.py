@@ -13,14 +13,12 @@ from typing import Any, NoReturn
 from orchestrator.batch_arguments import add_batch
 from orchestrator.engines_cli import add_engines
 from orchestrator.options import FORMATS, IMAGE_CONTEXTS, SCHEDULES, TIERS
+from orchestrator.server_arguments import add_home, add_serve, add_up
 from orchestrator.wishes import ObjectWish, box_wish, mask_wish, point_wish
 from services.errors import BadOption
-from services.observe.logs import FORMATS as FORMATS_OF_LOGS
 from services.profiles import MODELS, PROFILES
-from services.registry import STAGES
 
 DEFAULT_SERVER = "127.0.0.1:8000"
-FILES_PORT = 8020
 
 
 class _Parser(argparse.ArgumentParser):
@@ -53,8 +51,8 @@ def parser() -> argparse.ArgumentParser:
     add_batch(batching)
     batching.add_argument("--server", metavar="HOST:PORT", default=DEFAULT_SERVER, help=f"default: {DEFAULT_SERVER}")
     _add_credentials(batching)
-    _add_up(commands.add_parser("up", help="run the whole stack on this machine, in the foreground"))
-    _add_serve(commands.add_parser("serve", help="run an orchestrator over a model server that runs elsewhere"))
+    add_up(commands.add_parser("up", help="run the whole stack on this machine, in the foreground"))
+    add_serve(commands.add_parser("serve", help="run an orchestrator over a model server that runs elsewhere"))
     _add_jobs(commands.add_parser("jobs", help="look after the jobs of a running server"))
     _add_keys(commands.add_parser("keys", help="make, list and revoke API keys"))
     _add_weights(commands.add_parser("weights", help="list, get and check published weights"))
@@ -92,7 +90,7 @@ def _add_decompose(command: argparse.ArgumentParser) -> None:
     command.add_argument("--server", metavar="HOST:PORT", default="", help="use this server instead of an own stack")
     _add_scheduling(command)
     _add_credentials(command)
-    _add_home(command)
+    add_home(command)
 
 
 def _add_scheduling(command: argparse.ArgumentParser) -> None:
@@ -133,103 +131,6 @@ def _model(text: str) -> tuple[str, str]:
         what = f"{stage} has {', '.join(known)}" if known else f"the stages are {', '.join(MODELS)}"
         raise argparse.ArgumentTypeError(f"{text!r} names no model; write STAGE=NAME: {what}")
     return stage, name
-
-
-def _add_up(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(command="up")
-    command.add_argument("--port", type=_port, default=8000, help="of the gRPC API (default: 8000; 0: a free one)")
-    command.add_argument("--metrics-port", type=_port, default=8010, help="of Prometheus (default: 8010; 0: free)")
-    command.add_argument(
-        "--profile",
-        choices=PROFILES,
-        default="",
-        help="models of jobs that choose none; loaded at the start (default: $OMNIMATTE_PROFILE or compact)",
-    )
-    _add_home(command)
-    _add_access(command)
-    command.set_defaults(files_default=FILES_PORT)
-
-
-def _add_serve(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(command="serve")
-    command.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings as YAML, instead of all others (docs/kubernetes.md)"
-    )
-    for flag, variable, form, text in (
-        ("--store", "OMNIMATTE_STORE", "URL", "artifact store, a folder or s3://bucket/prefix; the models' own"),
-        ("--database", "OMNIMATTE_DATABASE_URL", "URL", "postgresql+psycopg://... or sqlite:///file"),
-        ("--triton", "OMNIMATTE_TRITON", "HOST:PORT", "gRPC endpoint of the model server"),
-        ("--executor-id", "OMNIMATTE_EXECUTOR_ID", "NAME", "this replica's own name, in a cluster its pod's"),
-        ("--tenants", "OMNIMATTE_TENANTS", "FILE", "what each tenant may have (docs/operations.md)"),
-    ):
-        command.add_argument(flag, metavar=form, default="", help=f"{text} (default: ${variable})")
-    command.add_argument("--replicas", type=_count, default=1, help="orchestrators that share the database")
-    command.add_argument("--jobs", type=_count, default=4, help="jobs that run here at once (default: 4)")
-    command.add_argument("--stages", type=_count, default=16, help="stage runs at once, over all jobs (default: 16)")
-    command.add_argument(
-        "--stage-limit",
-        metavar="STAGE=N",
-        action="append",
-        default=[],
-        type=_stage_limit,
-        dest="stage_limits",
-        help="runs of a stage at once (default: the instances of one model server); repeatable",
-    )
-    command.add_argument("--port", type=_port, default=8000, help="of the gRPC API (default: 8000; 0: a free one)")
-    command.add_argument("--metrics-port", type=_port, default=8010, help="of Prometheus (default: 8010; 0: free)")
-    command.add_argument(
-        "--profile", choices=PROFILES, default="", help="models of jobs that choose none (default: $OMNIMATTE_PROFILE)"
-    )
-    _add_access(command)
-    command.set_defaults(files_default=None)
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; give a whole number from 1 on")
-    return int(text)
-
-
-def _stage_limit(text: str) -> tuple[str, int]:
-    stage, _, count = text.partition("=")
-    if stage not in STAGES:
-        raise argparse.ArgumentTypeError(f"{text!r}: write STAGE=N; the stages are {', '.join(STAGES)}")
-    return stage, _count(count)
-
-
-def _add_access(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--log-format",
-        choices=FORMATS_OF_LOGS,
-        default="",
-        help="of log lines (default: $OMNIMATTE_LOG_FORMAT or text)",
-    )
-    command.add_argument("--host", default="127.0.0.1", help="address of the gRPC API (default: this machine only)")
-    command.add_argument(
-        "--metrics-host", default="127.0.0.1", help="address of Prometheus (default: this machine only)"
-    )
-    command.add_argument(
-        "--files-port",
-        type=_port,
-        default=None,
-        help="of the server of signed addresses, on --host (default: up: 8020 on this machine only; serve: none)",
-    )
-    command.add_argument(
-        "--files-url", metavar="URL", default="", help="how signed addresses begin (default: where it listens)"
-    )
-    group = command.add_argument_group("who may call", "see docs/security.md; default: everybody on this machine")
-    group.add_argument("--api-keys", action="store_true", help="ask for an API key (omnimatte keys)")
-    group.add_argument("--jwt-keys", type=Path, metavar="FILE", help="ask for a token that a key of this JWKS signed")
-    group.add_argument("--jwt-issuer", metavar="TEXT", default="", help="what its `iss` must say")
-    group.add_argument("--jwt-audience", metavar="TEXT", default="", help="what its `aud` must hold")
-    group.add_argument("--jwt-tenant-claim", metavar="NAME", default="tenant", help="default: tenant")
-    group.add_argument("--tls-cert", type=Path, metavar="FILE", help="the server's certificate, PEM")
-    group.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key, PEM")
-    group.add_argument(
-        "--client-ca", type=Path, metavar="FILE", help="clients must have a certificate of this authority"
-    )
-    group.add_argument("--insecure", action="store_true", help="let everybody in who reaches --host")
-    group.add_argument("--audit-log", metavar="FILE", default="", help="who changed what; default: -, standard error")
 
 
 def _add_credentials(command: argparse.ArgumentParser) -> None:
@@ -274,7 +175,7 @@ def _add_keys(command: argparse.ArgumentParser) -> None:
         action.add_argument(
             "--database", metavar="URL", help="the server's (default: $OMNIMATTE_DATABASE_URL, or the one in --home)"
         )
-        _add_home(action)
+        add_home(action)
 
 
 def _add_weights(command: argparse.ArgumentParser) -> None:
@@ -330,21 +231,10 @@ def _add_store(command: argparse.ArgumentParser) -> None:
         action.add_argument(
             "--database", metavar="URL", default="", help="the server's (default: $OMNIMATTE_DATABASE_URL or --home's)"
         )
-        _add_home(action)
+        add_home(action)
 
 
 def _add_doctor(command: argparse.ArgumentParser) -> None:
     command.set_defaults(command="doctor")
     command.add_argument("--json", action="store_true", help="as JSON")
     _add_weights_home(command)
-
-
-def _add_home(command: argparse.ArgumentParser) -> None:
-    place = "$OMNIMATTE_HOME or ~/.local/share/omnimatte"
-    command.add_argument("--home", type=Path, metavar="DIR", help=f"the stack's folder (default: {place})")
-
-
-def _port(text: str) -> int:
-    if not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 0 to 65535")
-    return int(text)
