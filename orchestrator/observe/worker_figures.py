@@ -5,7 +5,7 @@ Must not know: how Jobs are run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.registry import Collector
@@ -28,7 +28,7 @@ class WorkerFigures(Collector):
             "omnimatte_kubernetes_watch_restarts", "Watches that had to be made again.", registry=self._own
         )
         self._followed = Gauge(
-            "omnimatte_kubernetes_jobs", "Worker Jobs that somebody here waits for.", registry=self._own
+            "omnimatte_kubernetes_jobs", "Worker Jobs that somebody here waits for.", ["kind"], registry=self._own
         )
         self._overhead = Histogram(
             "omnimatte_shard_overhead_seconds",
@@ -43,8 +43,10 @@ class WorkerFigures(Collector):
     def watch_restarted(self) -> None:
         self._restarts.inc()
 
-    def following(self, jobs: int) -> None:
-        self._followed.set(jobs)
+    def following(self, jobs: Mapping[str, int]) -> None:
+        """Jobs by kind: shards, batch."""
+        for kind, count in jobs.items():
+            self._followed.labels(kind).set(count)
 
     def ended(self, *, overhead: float) -> None:
         self._overhead.observe(max(0.0, overhead))

@@ -21,7 +21,7 @@ from orchestrator.runners.kubernetes import reasons
 from orchestrator.runners.kubernetes.api import Cluster, Object
 from orchestrator.runners.kubernetes.board import Board
 from orchestrator.runners.kubernetes.gather import Gathering
-from orchestrator.runners.kubernetes.manifest import read_template
+from orchestrator.runners.kubernetes.manifest import BATCH, KIND, SHARDS, read_template
 from orchestrator.runners.kubernetes.reconcile import Alive, reconciling
 from orchestrator.runners.kubernetes.runs import Place, Runs
 from orchestrator.runners.kubernetes.settings import Shards
@@ -40,7 +40,7 @@ class Figures(Protocol):
 
     def called(self, verb: str, code: int) -> None: ...
     def watch_restarted(self) -> None: ...
-    def following(self, jobs: int) -> None: ...
+    def following(self, jobs: Mapping[str, int]) -> None: ...
     def ended(self, *, overhead: float) -> None: ...
 
 
@@ -117,7 +117,7 @@ class KubernetesRunner:
     async def follow(self, place: Place, subject: str, on_progress: Callable[[Progress], None]) -> Result:
         """The outcome of a step; the Job goes when the last who waits for it is cancelled."""
         self._followers[place.job] += 1
-        self._figures.following(len(self.followed))
+        self._figures.following(self._by_kind())
         try:
             return await self._outcome(place, subject, on_progress)
         except asyncio.CancelledError:
@@ -127,7 +127,7 @@ class KubernetesRunner:
         finally:
             self._followers[place.job] -= 1
             self._followers += Counter()
-            self._figures.following(len(self.followed))
+            self._figures.following(self._by_kind())
 
     async def _outcome(self, place: Place, subject: str, on_progress: Callable[[Progress], None]) -> Result:
         told, teller = None, _Teller(self._cluster, self._board, place)
@@ -150,6 +150,13 @@ class KubernetesRunner:
                 told = report
                 on_progress(report)
             await self._board.news(patience=self._settings.poll_seconds)
+
+    def _by_kind(self) -> dict[str, int]:
+        kinds = {SHARDS: 0, BATCH: 0}
+        for name in self.followed:
+            kind = str(self._board.jobs.get(name, {}).get("metadata", {}).get("labels", {}).get(KIND, SHARDS))
+            kinds[kind] = kinds.get(kind, 0) + 1
+        return kinds
 
     def _drop_soon(self, place: Place) -> None:
         async def drop() -> None:

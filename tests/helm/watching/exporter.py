@@ -46,15 +46,6 @@ kube_statefulset_metadata_generation{{namespace="{NAMESPACE}",statefulset="{ORCH
 kube_job_failed{{namespace="{NAMESPACE}",job_name="solver-1",condition="true"}} 1
 kube_job_owner{{namespace="{NAMESPACE}",job_name="backup-1",owner_kind="CronJob"}} 1
 kube_pod_container_status_restarts_total{{{_POD},container="triton"}} 2
-omnimatte_stage_waiting{{{_OURS},stage="casper"}} 2
-omnimatte_stage_oldest_wait_seconds{{{_OURS},stage="casper"}} 12
-omnimatte_kubernetes_jobs{{{_OURS},kind="shards"}} 1
-omnimatte_kubernetes_calls_total{{{_OURS},verb="create",code="201"}} {now}
-omnimatte_kubernetes_calls_total{{{_OURS},verb="create",code="500"}} 3
-omnimatte_kubernetes_watch_restarts_total{{{_OURS}}} 4
-omnimatte_shard_overhead_seconds_bucket{{{_OURS},le="1"}} {now}
-omnimatte_shard_overhead_seconds_bucket{{{_OURS},le="+Inf"}} {now * 2}
-omnimatte_certificate_expiry_seconds{{{_OURS},name="api"}} 5e6
 """
 
 

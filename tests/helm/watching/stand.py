@@ -14,6 +14,8 @@ import pytest
 
 from orchestrator import triton_runtime
 from orchestrator.hygiene import Hygiene
+from orchestrator.observe.expiry import Expiry
+from orchestrator.observe.worker_figures import WorkerFigures
 from orchestrator.runners.triton import TritonRunner
 from orchestrator.server import Server, serving
 from orchestrator.settings import Settings
@@ -21,6 +23,7 @@ from orchestrator.triton_server import Ports, TritonServer
 from services.errors import BadVideo, Unavailable
 from services.stage import Progress, Request, Result
 from tests.model_repository.toy_server import ROOT, toy_repository
+from tests.orchestrator.access.makers import Authority
 from tests.proofs.stages import FakeRunner, Tempo
 
 MODEL = """
@@ -58,6 +61,17 @@ class Stages:
         self._fake.close()
 
 
+def worker_figures() -> WorkerFigures:
+    """Of one that has run Jobs."""
+    figures = WorkerFigures()
+    for code in (201, 201, 500):
+        figures.called("create", code)
+    figures.watch_restarted()
+    figures.following({"shards": 1, "batch": 0})
+    figures.ended(overhead=6.0)
+    return figures
+
+
 class Orchestrator:
     """In a thread, with one place for a job."""
 
@@ -73,6 +87,7 @@ class Orchestrator:
             hygiene=Hygiene(limit_bytes=10**9),
         )
         self._stages = Stages(store)
+        self._certificate = Authority(folder, "watched").certificate
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
         self._ready = threading.Event()
         self.server: Server
@@ -80,9 +95,15 @@ class Orchestrator:
     async def _main(self) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
         try:
-            async with serving(self._settings, self._stages) as self.server:
+            figures = worker_figures()
+            async with serving(
+                self._settings, self._stages, collectors=(figures, Expiry({"api": self._certificate}))
+            ) as self.server:
                 self._ready.set()
-                await self._ended.wait()
+                while not self._ended.is_set():
+                    # A rate needs something that goes on.
+                    figures.ended(overhead=6.0)
+                    await asyncio.sleep(0.5)
         finally:
             self._ready.set()
             self._stages.close()

@@ -48,7 +48,7 @@ class Figures:
 
     calls: list[tuple[str, int]] = field(default_factory=list)
     restarts: int = 0
-    followed: int = 0
+    followed: dict[str, int] = field(default_factory=dict)
     overheads: list[float] = field(default_factory=list)
 
     def called(self, verb: str, code: int) -> None:
@@ -57,7 +57,7 @@ class Figures:
     def watch_restarted(self) -> None:
         self.restarts += 1
 
-    def following(self, jobs: int) -> None:
+    def following(self, jobs: dict[str, int]) -> None:
         self.followed = jobs
 
     def ended(self, *, overhead: float) -> None:
