@@ -149,7 +149,7 @@ class Cluster:
     async def _json_or_none(self, verb: str, method: str, path: str, **more: Any) -> Any:
         try:
             return await self._json(verb, method, path, **more)
-        except _Missing:
+        except NotFound:
             return None
 
     async def _json(self, verb: str, method: str, path: str, **more: Any) -> Any:
@@ -201,10 +201,6 @@ class Cluster:
             self._on_call(verb, code)
 
 
-class _Missing(NotFound):
-    """404."""
-
-
 def _away(error: BaseException) -> Unavailable:
     return Unavailable(
         f"the Kubernetes API server cannot be reached ({type(error).__name__} {error}); it is asked again."
@@ -216,7 +212,7 @@ def _error(code: int, answer: Object, doing: str) -> Exception:
     said = str(answer.get("message", "")) or f"status {code}"
     kinds: dict[int, Callable[[], Exception]] = {
         401: lambda: PermissionDenied(f"the cluster does not know the orchestrator ({said}); see its service account."),
-        404: lambda: _Missing(said),
+        404: lambda: NotFound(f"the cluster has no such thing ({said}); see shards.namespace."),
         409: lambda: AlreadyExists(said),
         410: lambda: Outdated(said),
     }

@@ -26,7 +26,7 @@ from orchestrator.runners.kubernetes.reconcile import Alive, reconciling
 from orchestrator.runners.kubernetes.runs import Place, Runs
 from orchestrator.runners.kubernetes.settings import Shards
 from services.artifacts import Store
-from services.errors import NotFound, OmnimatteError, Unavailable
+from services.errors import OmnimatteError, Unavailable
 from services.shards import Fault, Shard
 from services.stage import Progress, Request, Result
 
@@ -222,11 +222,7 @@ async def running(
 
 async def _owner_of(cluster: Cluster, pod: str) -> Object | None:
     """What made the pod. The pod itself must own nothing: its Jobs have to outlive it."""
-    try:
-        found = await cluster.pod(pod)
-    except NotFound:
-        return None
-    owners = (found or {}).get("metadata", {}).get("ownerReferences") or []
+    owners = (await cluster.pod(pod) or {}).get("metadata", {}).get("ownerReferences") or []
     for owner in owners:
         if owner.get("controller"):
             return {name: owner[name] for name in ("apiVersion", "kind", "name", "uid")}

@@ -16,11 +16,13 @@ from prometheus_client import CollectorRegistry
 from orchestrator.api import omnimatte_pb2 as pb
 from orchestrator.client import Client
 from orchestrator.db import Database
+from orchestrator.observe.expiry import Expiry
 from orchestrator.observe.job_figures import JobFigures
 from orchestrator.observe.metrics import Metrics
 from orchestrator.observe.runner import ObservedRunner
 from orchestrator.observe.survey import Running, Survey, Surveyed, Surveyor, running_jobs
 from orchestrator.observe.tenants import OTHERS, TenantLabels
+from orchestrator.observe.worker_figures import WorkerFigures
 from orchestrator.references import References
 from orchestrator.scheduling.policy import Policies
 from orchestrator.scheduling.queue import Depth, Queue
@@ -31,6 +33,7 @@ from orchestrator.timing import Line
 from services.errors import NotFound
 from services.observe.about import about
 from services.stage import Request, Result
+from tests.orchestrator.access.makers import Authority
 from tests.orchestrator.observe.figures import Figures
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -111,10 +114,14 @@ def test_a_watcher_that_leaves_is_a_cancelled_call(server: Background) -> None:
         list(client.watch(job.name))
 
 
-def test_every_figure_is_in_the_table_of_the_documentation(server: Background) -> None:
+def test_every_figure_is_in_the_table_of_the_documentation(server: Background, tmp_path: Path) -> None:
     section = (ROOT / "docs" / "operations.md").read_text().split("## Watching")[1].split("\n## ")[0]
     listed = set(re.findall(r"^\| `(omnimatte_[a-z_]+)", section, re.MULTILINE))
-    told = {f"{family.name}_total" if family.type == "counter" else family.name for family in Figures(server).families}
+    # Those of an orchestrator with a certificate and worker Jobs, too.
+    certificate = Authority(tmp_path, "told").certificate
+    more = [*WorkerFigures().collect(), *Expiry({"api": certificate}).collect()]
+    families = [*Figures(server).families, *more]
+    told = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
     assert listed == {name for name in told if name.startswith("omnimatte_") and not name.endswith("_created")}
 
 
