@@ -73,7 +73,7 @@ KILL := --every 5
 LOAD := --jobs 40 --queued 1000 --flat 100
 STORM := --jobs 30
 FUZZ := --count 2000
-MANY := --jobs 100
+MANY := --quick
 else
 LOAD := --jobs 200 --queued 10000 --flat 1000
 endif
