@@ -6,7 +6,9 @@ Must not know: what the rows mean to anybody. Blocking: call it from a thread.
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +16,8 @@ import sqlalchemy as sa
 
 from orchestrator.schema import JOBS, METADATA, NUMBER, SCHEMA, TABLES_LOCK, UPLOADS
 from services.errors import BadOption, Conflict, Unavailable
+
+_BUSY_SECONDS = 30
 
 
 def opened(url: str) -> sa.Engine:
@@ -144,5 +148,14 @@ def _tune_sqlite(connection: Any, _: object) -> None:
     # Writers queue up instead of failing, readers never wait, and a commit costs no disk flush: after a power cut the
     # last moments of a job may be missing, and running it again finds its stages done.
     connection.isolation_level = "IMMEDIATE"
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    until = time.monotonic() + _BUSY_SECONDS
+    for pragma in (f"busy_timeout={_BUSY_SECONDS}000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        while True:
+            try:
+                connection.execute(f"PRAGMA {pragma}")
+                break
+            except sqlite3.OperationalError:
+                # A new file changes its mode for one connection at a time, and does not let the others wait.
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.02)

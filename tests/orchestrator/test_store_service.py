@@ -60,10 +60,11 @@ def test_beyond_its_limit_the_store_takes_no_files_and_no_jobs(tmp_path: Path) -
 
 
 def test_a_server_collects_by_itself_and_its_jobs_do_not_notice(tmp_path: Path) -> None:
-    hygiene = Hygiene(collect_seconds=0.1, grace_seconds=0.0, keep_intermediates_seconds=0.0, keep_results_seconds=0.0)
+    # Longer than an upload takes on a busy machine: what is being written must be younger.
+    hygiene = Hygiene(collect_seconds=0.1, grace_seconds=2.0, keep_intermediates_seconds=0.0, keep_results_seconds=0.0)
     with Background(tmp_path, hygiene=hygiene) as background, Client(background.server.address) as client:
         store = Store(background.store)
-        # An upload has no grace here: it may be gone before its job is made.
+        # An upload has little grace here: it may be gone before its job is made.
         for attempt in range(100):
             try:
                 job = client.create_job(make_spec(client, seed=toys.WAITS_FOR_FILE))
@@ -72,7 +73,7 @@ def test_a_server_collects_by_itself_and_its_jobs_do_not_notice(tmp_path: Path) 
                 assert attempt < 99
         # Several collections meet it while it runs.
         next(event for event in client.watch(job.name) if event.progress.total)
-        time.sleep(0.5)
+        time.sleep(2.5)
         background.go()
         done = ended(client, job)
         assert done.state == pb.Job.SUCCEEDED, done.error
