@@ -33,7 +33,9 @@ def test_a_saved_model_loads_and_gives_the_same(make: type, tmp_path: Path) -> N
     model = make()
     loaded = load(tiny.saved(model, tmp_path), device=torch.device("cpu"))
     once, again = tiny.segmenter(model).embed(FRAME), loaded.embed(FRAME)
-    assert all(torch.equal(a, b) for a, b in zip(once.features, again.features, strict=True))
+    # Weights that lie elsewhere in memory take other kernels on some processors, which add up in another order.
+    for a, b in zip(once.features, again.features, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
     assert loaded.precision == torch.float32
 
 

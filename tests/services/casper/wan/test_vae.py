@@ -47,7 +47,8 @@ def test_frames_are_the_whole_clips(clip: Tensor, piece: int, cuts: tuple[int, .
     parts = list(WanVae(model, piece=piece).decode(latents.split(cuts, dim=2)))
     assert parts[0].shape[2] == 1
     assert torch.cat(parts, dim=2).shape == clip.shape
-    assert (torch.cat(parts, dim=2) - whole).abs().max() < 2e-6
+    # Other lengths take other kernels on some processors, which add up in another order.
+    assert (torch.cat(parts, dim=2) - whole).abs().max() < 1e-4
 
 
 def test_one_latent_is_worked_on_at_a_time(clip: Tensor) -> None:
