@@ -20,6 +20,7 @@ from orchestrator.plan import Node
 from orchestrator.runners.base import Runner
 from orchestrator.slots import Slots
 from services.errors import Cancelled, Internal, OmnimatteError, Unavailable, encode, from_exception
+from services.observe import tracing
 from services.stage import Progress, Request, Result
 
 
@@ -194,7 +195,9 @@ class _Attempts:
         return await self._once(node, request, reporter)
 
     async def _once(self, node: Node, request: Request, reporter: _Reporter) -> Result:
+        began = time.time()
         async with self.slots.taken(request.stage):
+            tracing.past(f"place {request.stage}", began=began, ended=time.time())
             reporter.state(NodeState.RUNNING)
             for _ in range(_MADE_AGAIN):
                 result = await self.runner.run(request, on_progress=reporter.progress)

@@ -21,7 +21,7 @@ from orchestrator.plan import Node
 from orchestrator.run import Whole
 from orchestrator.runners.base import Runner
 from orchestrator.runners.kubernetes.settings import Shards
-from orchestrator.runners.pods import TritonPods
+from orchestrator.runners.pods import Resolve, TritonPods
 from orchestrator.runners.routed import RoutedRunner
 from orchestrator.server import serving
 from orchestrator.settings_file import Deployment
@@ -32,22 +32,23 @@ from services.observe.logs import tell
 Alive = Callable[[Collection[str]], set[str]]
 
 
-def serve(deployment: Deployment) -> int:
+def serve(deployment: Deployment, *, resolve: Resolve | None = None) -> int:
     """Serve until SIGINT or SIGTERM; returns 0.
 
+    resolve: asks for the addresses behind the names of model servers; default: the machine's own name service.
     Raises:
         OmnimatteError: see `orchestrator.server.serving`.
     """
     with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
-        asyncio.run(_serve(deployment))
+        asyncio.run(_serve(deployment, resolve))
     return 0
 
 
-async def _serve(deployment: Deployment) -> None:
+async def _serve(deployment: Deployment, resolve: Resolve | None) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     settings = deployment.settings
-    pods = TritonPods(deployment.models, limits=deployment.stage_limits, tls=deployment.models_tls)
+    pods = TritonPods(deployment.models, limits=deployment.stage_limits, tls=deployment.models_tls, resolve=resolve)
     async with pods.looking(), _workers(deployment, pods) as stages:
 
         def stop() -> None:

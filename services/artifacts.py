@@ -19,8 +19,10 @@ Must not know: what a stage does, or how it was reached. Importable without nump
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -32,6 +34,7 @@ import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from services.errors import BadInput, BadOption, Internal, NotFound
+from services.store_meter import Meter, MeteredArray
 
 # A zarr.Array. Its own annotations say that an index gives "an array or a scalar or bytes", which helps nobody.
 ZarrArray = Any
@@ -193,6 +196,13 @@ class Store:
         """The store at `url`: a folder's path, file://..., or s3://bucket/prefix (credentials from the environment)."""
         self.url = url.rstrip("/")
         self._backend = _backend(self.url)
+        self._meter: Meter | None = None
+
+    def metered(self, meter: Meter) -> Store:
+        """The same store; `meter` sums up what is read and written through it, and through what comes out of it."""
+        same = copy.copy(self)
+        same._meter = meter
+        return same
 
     @staticmethod
     def prefix(address: str) -> str:
@@ -270,8 +280,10 @@ class Store:
     def put(self, path: str, data: bytes | Path | Iterable[bytes]) -> int:
         """Write one object atomically; returns its size."""
         if isinstance(data, bytes | Path):
-            obstore.put(self._backend, path, data)
-            return len(data) if isinstance(data, bytes) else data.stat().st_size
+            size = len(data) if isinstance(data, bytes) else data.stat().st_size
+            with self._meter.writing(size) if self._meter else contextlib.nullcontext():
+                obstore.put(self._backend, path, data)
+            return size
         size = 0
 
         def counted() -> Iterator[bytes]:
@@ -291,7 +303,11 @@ class Store:
             return None
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
-        return bytes(obstore.get_range(self._backend, path, start=start, end=end))
+        began = time.perf_counter()
+        found = bytes(obstore.get_range(self._backend, path, start=start, end=end))
+        if self._meter is not None:
+            self._meter.read(time.perf_counter() - began, len(found))
+        return found
 
     def signed(self, path: str, *, seconds: float) -> str:
         """An address from which anybody can fetch the object `path` until it expires. For a bucket only."""
@@ -337,19 +353,27 @@ class Store:
         frame_bytes = max(1, int(np.prod(shape[1:]))) * np.dtype(dtype).itemsize
         frames = chunk or max(1, min(_MAX_CHUNK_FRAMES, _TARGET_CHUNK_BYTES // frame_bytes))
         # The array is the root of a store of its own: under a path, Zarr would litter the tree with implicit groups.
-        return zarr.create_array(
+        made = zarr.create_array(
             ZarrStore(_backend(f"{self.url}/{path}")),
             shape=shape,
             chunks=(max(1, min(frames, shape[0])), *shape[1:]),
             dtype=dtype,
-            compressors=BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
+            # Nearly as fast as no compression, and masks all but vanish; zstd would save a third of a video's bytes and
+            # take four times as long (docs/benchmarks.md).
+            compressors=BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"),
+            # Looking whether a chunk is all zero takes longer than writing it.
+            config={"write_empty_chunks": True},
         )
+        return self._seen(made)
 
     def open_array(self, path: str) -> ZarrArray:
         import zarr
         from zarr.storage import ObjectStore as ZarrStore
 
-        return zarr.open_array(ZarrStore(_backend(f"{self.url}/{path}"), read_only=True), mode="r")
+        return self._seen(zarr.open_array(ZarrStore(_backend(f"{self.url}/{path}"), read_only=True), mode="r"))
+
+    def _seen(self, array: ZarrArray) -> ZarrArray:
+        return MeteredArray(array, self._meter) if self._meter is not None else array
 
 
 def _relative(name: str) -> str:

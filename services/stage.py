@@ -23,6 +23,7 @@ from services.errors import BadOption, Cancelled, OutOfSpace, Unavailable, from_
 from services.observe import tracing
 from services.observe.about import about
 from services.observe.processor import holds_gpu
+from services.store_meter import Meter
 
 _log = logging.getLogger(__name__)
 
@@ -248,14 +249,17 @@ def _found_or_made(
     if found is not None:
         return Result(address=address, meta=found.meta, seconds=found.manifest.seconds, cached=True)
     check()
-    inputs = {name: store.get(where) for name, where in request.inputs.items()}
+    meter = Meter()
+    metered = store.metered(meter)
+    inputs = {name: metered.get(where) for name, where in request.inputs.items()}
     with tracing.span("load"):
         stage.load(request.params)
     started = time.monotonic()
-    draft, checkpoint = store.draft(address, stage=stage.name), store.checkpoint(address)
+    draft, checkpoint = metered.draft(address, stage=stage.name), store.checkpoint(address)
     try:
-        with tracing.span("run"):
+        with tracing.span("run") as span:
             meta = stage.run(Work(request.params, inputs, draft, progress, check, checkpoint))
+            span.set_attributes(meter.attributes())
         check()
         seconds = time.monotonic() - started
         draft.commit(request=_provenance(stage, request), meta=meta, seconds=seconds)

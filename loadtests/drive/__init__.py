@@ -1,0 +1,1 @@
+"""Sends a scenario's requests with locust, in a process of its own, and writes down what became of each."""
