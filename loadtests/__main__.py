@@ -14,13 +14,16 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from loadtests.chaos import blows_of, play
 from loadtests.report.compare import compared, table
 from loadtests.report.slo import Verdict
 from loadtests.run import Options, load, reported, tracing_to
 from loadtests.scenario import Scenario, read_scenario
+from loadtests.stand.fakes import FakeStand, fake_stand
 from loadtests.stand.target import Target
 from services.errors import BadOption, OmnimatteError
 
@@ -57,14 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(asked: argparse.Namespace) -> int:
     scenario = _changed(read_scenario(asked.scenario), asked)
     options = Options(out=asked.out or Path("out/load") / scenario.name)
-    with (
-        tracing_to(options.out) as environment,
-        _target(asked.target or scenario.target, scenario, options.out, environment) as target,
-    ):
+    blows, name = blows_of(scenario.chaos), asked.target or scenario.target
+    with tracing_to(options.out, scenario) as environment, _target(name, scenario, options.out, environment) as found:
+        target, stand = found
+        if blows and stand is None:
+            raise BadOption(f"the scenario {scenario.name!r} breaks things, which only a stand of fakes is for.")
         if target.real:
             options = replace(options, clips=asked.clips or _made_clips(options.out))
-        load(scenario, target, options)
-    return _told(*reported(options), options.out)
+        load(scenario, target, options, meanwhile=partial(play, stand, blows) if stand and blows else None)
+    return _told(*reported(options.out), options.out)
 
 
 def _changed(scenario: Scenario, asked: argparse.Namespace) -> Scenario:
@@ -78,21 +82,22 @@ def _changed(scenario: Scenario, asked: argparse.Namespace) -> Scenario:
 
 
 @contextlib.contextmanager
-def _target(name: str, scenario: Scenario, out: Path, environment: dict[str, str]) -> Iterator[Target]:
+def _target(
+    name: str, scenario: Scenario, out: Path, environment: dict[str, str]
+) -> Iterator[tuple[Target, FakeStand | None]]:
+    """What is put under load, and the stand that it is, if it is one of fakes."""
     if name == "fakes":
-        from loadtests.stand.fakes import fake_stand
-
         with fake_stand(
             scenario.stand, tenants=scenario.tenants, folder=out / "stand", environment=environment
         ) as stand:
-            yield stand.target
+            yield stand.target, stand
     elif name == "embedded":
         from loadtests.stand.embedded import embedded
 
         with embedded(out / "stand", environment=environment) as target:
-            yield target
+            yield target, None
     else:
-        yield _elsewhere(name, scenario)
+        yield _elsewhere(name, scenario), None
 
 
 def _elsewhere(address: str, scenario: Scenario) -> Target:
@@ -135,7 +140,7 @@ def _told(report: dict[str, Any], found: Sequence[Verdict], out: Path) -> int:
 
 
 def _report(asked: argparse.Namespace) -> int:
-    return _told(*reported(Options(out=asked.folder)), asked.folder)
+    return _told(*reported(asked.folder), asked.folder)
 
 
 def _compare(asked: argparse.Namespace) -> int:

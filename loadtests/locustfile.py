@@ -28,7 +28,7 @@ from orchestrator.client import Client
 grpc_gevent.init_gevent()
 
 
-@events.init_command_line_parser.add_listener
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def _arguments(parser: LocustArgumentParser) -> None:
     parser.add_argument("--orders", required=True, help="file of orders (loadtests/orders.py)")
     parser.add_argument("--target", required=True, help="JSON: addresses, tokens, clips, patience_seconds")
@@ -36,7 +36,7 @@ def _arguments(parser: LocustArgumentParser) -> None:
     parser.add_argument("--drain", type=float, default=300.0, help="seconds to wait for ends after the last order")
 
 
-class Customers(User):  # type: ignore[misc]
+class Customers(User):
     """All who send: open loop means that nobody waits for anybody."""
 
     fixed_count = 1

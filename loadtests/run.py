@@ -15,19 +15,21 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from loadtests.arrivals import Arrivals
 from loadtests.drive.record import Record, read_records
 from loadtests.measure.samples import read_samples, sampling
 from loadtests.measure.spans import collecting, read_spans
-from loadtests.measure.triton import between, statistics
+from loadtests.measure.triton import ModelTimes, between, statistics
 from loadtests.orders import Order, dumped, orders_of
+from loadtests.report.extras import extras
 from loadtests.report.hops import hops_of
 from loadtests.report.page import page
 from loadtests.report.slo import Verdict, read_bounds, verdicts
@@ -39,6 +41,10 @@ from services.errors import Internal
 
 Marks = list[tuple[float, str]]
 
+_SAMPLES = 3600
+_TRACED_SECONDS = 3600.0
+"""Longer runs are not traced: their spans would fill the disk."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -48,24 +54,22 @@ class Options:
         out: its folder. clips: of real clips, for a target whose models compute.
         attempts: how often a client sends a call again that time may heal.
         patience: seconds that a watched job may say nothing while its service is away.
-        more: adds figures to the report, from the whole of what was written down.
     """
 
     out: Path
     clips: Path | None = None
     attempts: int = 8
     patience: float = 15.0
-    more: Callable[[Written], Mapping[str, Any]] = field(default=lambda _: {})
 
 
 @contextmanager
-def tracing_to(out: Path) -> Iterator[dict[str, str]]:
+def tracing_to(out: Path, scenario: Scenario) -> Iterator[dict[str, str]]:
     """Where the processes of a run send their spans, for the length of the block; yields their environment."""
     out.mkdir(parents=True, exist_ok=True)
     for name in ("records.jsonl", "samples.jsonl", "spans.jsonl"):
         (out / name).unlink(missing_ok=True)
     with collecting(out / "spans.jsonl") as environment:
-        yield environment
+        yield environment if scenario.duration <= _TRACED_SECONDS else {}
 
 
 def load(
@@ -85,7 +89,8 @@ def load(
     (out / "orders.jsonl").write_text(dumped(orders))
     (out / "target.json").write_text(json.dumps(_target(target, scenario, options)))
     models, marks = statistics(target.models), Marks()
-    with sampling(target, out / "samples.jsonl"), _driver(scenario, out) as driver:
+    every = max(1.0, scenario.duration / _SAMPLES)
+    with sampling(target, out / "samples.jsonl", every=every), _driver(scenario, out) as driver:
         clock = _clock(out / "records.began", driver)
         if meanwhile is not None:
             meanwhile(clock, marks)
@@ -94,6 +99,7 @@ def load(
         "scenario": {
             "name": scenario.name,
             "seed": scenario.seed,
+            "arrivals": {"process": type(scenario.arrivals).__name__, **_plain(scenario.arrivals)},
             "kinds": {name: asdict(kind) for name, kind in scenario.kinds.items()},
         },
         "target": target.name,
@@ -109,15 +115,11 @@ def load(
     (out / "target.json").unlink()
 
 
-def reported(options: Options, *, bounds: str = "") -> tuple[dict[str, Any], list[Verdict]]:
-    """The report of what `load` has written down, written beside it, and its verdicts.
-
-    bounds: name of the bounds in slo.toml; default: the scenario's.
-    """
-    out = options.out
+def reported(out: Path) -> tuple[dict[str, Any], list[Verdict]]:
+    """The report of what `load` has written down in `out`, written beside it, and its verdicts."""
     written = read_run(out)
-    report = {**summarised(written), **options.more(written)}
-    found = verdicts(report, read_bounds(bounds or str(report["scenario"]["name"])))
+    report = {**summarised(written), **extras(written)}
+    found = verdicts(report, read_bounds(str(report["scenario"]["name"])))
     report["slo"] = [asdict(one) for one in found]
     (out / "report.json").write_text(json.dumps(report))
     (out / "report.html").write_text(page(report, found))
@@ -126,8 +128,6 @@ def reported(options: Options, *, bounds: str = "") -> tuple[dict[str, Any], lis
 
 def read_run(out: Path) -> Written:
     """What `load` has written down."""
-    from loadtests.measure.triton import ModelTimes
-
     facts = json.loads((out / "run.json").read_text())
     records = _complete(read_records(out / "records.jsonl"), out, float(facts["began"]))
     models = {name: ModelTimes(**one) for name, one in facts.pop("models").items()}
@@ -152,6 +152,10 @@ def _lost(order: Order) -> Record:
         name: getattr(order, name) for name in ("number", "kind", "objects", "frames", "tenant", "line", "preview")
     }
     return Record(**known, due=order.at, sent=order.at, heard=order.at, message="no end was heard in time")
+
+
+def _plain(arrivals: Arrivals) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(arrivals).items()}
 
 
 def _target(target: Target, scenario: Scenario, options: Options) -> dict[str, Any]:

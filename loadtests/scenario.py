@@ -15,7 +15,7 @@ Must not know: how it is sent, and to whom.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ class Scenario:
         requests: no more are sent, whatever the arrivals say.
         cleanup: whether jobs are deleted when they have ended.
         target: that it is made for: "fakes", "embedded" or HOST:PORT. stand: of fakes.
+        chaos: what is done to the stand meanwhile, see loadtests/chaos.py.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Scenario:
     cleanup: bool = False
     target: str = "fakes"
     stand: StandSettings = field(default_factory=StandSettings)
+    chaos: Sequence[Mapping[str, Any]] = ()
 
 
 def read_scenario(name: str) -> Scenario:
@@ -120,6 +122,7 @@ def scenario_of(data: Mapping[str, Any], *, folder: Path = SCENARIOS) -> Scenari
         seed=int(_number(rest.pop("seed", 0), "seed", low=0, high=2**31)),
         cleanup=bool(rest.pop("cleanup", False)),
         target=str(rest.pop("target", "fakes")),
+        chaos=tuple(rest.pop("chaos", ())),
         stand=_made(StandSettings, _table(rest, "stand"), "stand"),
     )
     unknown = [*rest, *(f"limits.{name}" for name in limits)]

@@ -33,7 +33,7 @@ GPU_STAGES = frozenset({"sam2", "plate", "casper", "ssr", "depth", "omnimatte", 
 """Those that a production server has a GPU for."""
 
 
-class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
+class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
     """See above. Belongs to one event loop."""
 
     def __init__(self, store: str, tempo: Tempo, instances: Mapping[str, int]) -> None:
@@ -92,12 +92,15 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     async def _run(self, request: Request, told: Callable[[Progress], None]) -> Result:
         loop, stopped = asyncio.get_running_loop(), threading.Event()
 
+        def progressed(progress: Progress) -> None:
+            loop.call_soon_threadsafe(told, progress)
+
         def work() -> Result:
             return execute(
                 self._stages[request.stage],
                 request,
                 self._store,
-                on_progress=lambda progress: loop.call_soon_threadsafe(told, progress),
+                on_progress=progressed,
                 cancelled=stopped.is_set,
             )
 

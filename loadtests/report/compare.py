@@ -8,6 +8,7 @@ Must not know: how runs are made.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ _DRAWS = 2000
 _BLOCKS = 12
 _NEGLIGIBLE = 0.02
 _FEWEST = 8
+_WIDE = 1.96
 
 Values = NDArray[np.float64]
 
@@ -69,8 +71,7 @@ def compared(before: Mapping[str, Any], after: Mapping[str, Any], *, seed: int =
         for name, of in _FIGURES.items():
             found.append(_change(f"{line} {name}, s", first, second, of, rng))
     for stage in sorted(set(before["stages"]) & set(after["stages"])):
-        one, other = before["stages"][stage], after["stages"][stage]
-        found.append(Change(f"{stage} mean, s", one.get("mean", 0.0), other.get("mean", 0.0), None, None))
+        found.append(_stage_change(stage, before["stages"][stage], after["stages"][stage]))
     return found
 
 
@@ -88,6 +89,15 @@ def _latencies(report: Mapping[str, Any], line: str) -> list[Values]:
         if job["state"] == "succeeded" and job["line"] == line:
             blocks[min(_BLOCKS - 1, int(job["due"] / duration * _BLOCKS))].append(job["heard"] - job["due"])
     return [np.array(block) for block in blocks if block]
+
+
+def _stage_change(stage: str, before: Mapping[str, float], after: Mapping[str, float]) -> Change:
+    """By Welch's interval for the difference of two means."""
+    name, one, other = f"{stage} mean, s", before["mean"], after["mean"]
+    if min(before["count"], after["count"]) < _FEWEST or not one:
+        return Change(name, one, other, None, None)
+    error = math.hypot(before["sd"] / math.sqrt(before["count"]), after["sd"] / math.sqrt(after["count"]))
+    return Change(name, one, other, (other - one - _WIDE * error) / one, (other - one + _WIDE * error) / one)
 
 
 def _change(

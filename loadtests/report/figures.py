@@ -14,12 +14,13 @@ _TABLE = 101
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """count, mean, p50 to p99 and max; only count for no values."""
+    """count, mean, sd (of the values), p50 to p99 and max; only count for no values."""
     if not values:
         return {"count": 0}
     found = np.asarray(values, dtype=float)
     cuts = {f"p{cut}": _rounded(np.percentile(found, cut)) for cut in PERCENTILES}
-    return {"count": len(found), "mean": _rounded(found.mean()), **cuts, "max": _rounded(found.max())}
+    middle = {"mean": _rounded(found.mean()), "sd": _rounded(found.std())}
+    return {"count": len(found), **middle, **cuts, "max": _rounded(found.max())}
 
 
 def quantiles(values: Sequence[float]) -> list[float]:

@@ -171,6 +171,7 @@ class FakeStand:
             "running_stages": settings.running_stages,
             "access": {"api_keys": True, "audit_log": str(self.folder / "audit.log")},
             "pace": {"silent": settings.silent_seconds, "beat": settings.silent_seconds / 5},
+            "hygiene": {"collect_seconds": settings.collect_seconds, "grace_seconds": settings.grace_seconds},
             "models": dict.fromkeys(STAGES, f"{NAME}:{_GRPC}"),
             "stage_limits": dict(settings.instances),
             "tenants": str(self.folder / "tenants.toml"),

@@ -21,6 +21,7 @@ class StandSettings:
         scale: stage times are those measured, times this.
         instances: stage -> instances on a node, where that is not what `model_repository` says.
         unavailable, bad: shares of the stage runs that fail once, and for good.
+        collect_seconds: between two collections of the store; grace_seconds: what is younger stays.
         silent_seconds: after so long without a sign of life an orchestrator is taken for dead.
     """
 
@@ -36,6 +37,8 @@ class StandSettings:
     unavailable: float = 0.0
     bad: float = 0.0
     silent_seconds: float = 15.0
+    collect_seconds: float = 3600.0
+    grace_seconds: float = 86400.0
 
     def places(self) -> dict[str, int]:
         """Runs of each stage that fit at once."""
