@@ -53,7 +53,7 @@ class Pod:
         self.ready = self.draining = self.gone = False
         self.used: Counter[str] = Counter()
         self.load = 0
-        self.holders: set[simpy.Process] = set()
+        self.holders: dict[simpy.Process, None] = {}  # A dict keeps their order, a set would not.
         self.computing = 0
         self.since = 0.0
 
@@ -131,7 +131,7 @@ class Cluster:
         self._under_way -= 1
         pod.used[stage] -= 1
         pod.load -= 1
-        pod.holders.discard(holder)
+        pod.holders.pop(holder, None)
         if pod.group.worker and not pod.gone:
             self._sizes[pod.group.name] -= 1
             pod.draining = True
@@ -164,7 +164,8 @@ class Cluster:
     def _admit(self) -> None:
         while self._under_way < self._total:
             # As in slots.py: a run that waits for its stage must not hold back those of others.
-            free = [(queue[0].number, stage) for stage, queue in self._queues.items() if queue and self._least_busy(stage)]
+            heads = [(queue[0].number, stage) for stage, queue in self._queues.items() if queue]
+            free = [head for head in heads if self._least_busy(head[1])]
             if not free:
                 return
             _, stage = min(free)
@@ -175,7 +176,7 @@ class Cluster:
             self._under_way += 1
             pod.used[stage] += 1
             pod.load += 1
-            pod.holders.add(ticket.holder)
+            pod.holders[ticket.holder] = None
             self._offer(pod)
             ticket.granted.succeed(pod)
 
@@ -260,7 +261,7 @@ class Cluster:
         for pod in pods:
             pod.gone = True
             self._pods[pod.group.name].remove(pod)
-            for holder in sorted(pod.holders, key=lambda process: process.name + str(id(process))):
+            for holder in list(pod.holders):
                 holder.interrupt(pod)
             if pod.group.worker and pod.load:
                 self._sizes[pod.group.name] -= 1  # Its run asks for a new worker itself.

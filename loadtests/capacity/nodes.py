@@ -1,11 +1,11 @@
-"""Nodes that pods live on: how they come, how pods fit on their cards, what they cost, and how spot nodes are taken back.
+"""Nodes that pods live on: how they come, how pods fit on their cards, what they cost, how spot nodes are taken back.
 
 Must not know: stages, or why a pod is wanted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import simpy
 from loadtests.capacity.chart import SLICES
 from loadtests.capacity.service_times import Draws
 
-Events = Iterator[simpy.Event]
+Events = Generator[simpy.Event, Any, None]
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Load:
-    """What an autoscaler reads. pending: runs waiting and in flight. oldest: seconds that the longest waiting run has."""
+    """What an autoscaler reads. pending: runs waiting and in flight. oldest: seconds that one has waited at most."""
 
     pending: float
     oldest: float

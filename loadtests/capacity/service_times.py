@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -31,7 +32,7 @@ class Table:
         values = self.seconds
         if not values or any(not math.isfinite(value) or value < 0 for value in values):
             raise ValueError("a table of quantiles needs at least one finite number of seconds, none below 0.")
-        if any(later < earlier for earlier, later in zip(values, values[1:], strict=False)):
+        if any(later < earlier for earlier, later in pairwise(values)):
             raise ValueError("the quantiles of a table must not fall.")
 
     def at(self, share: float) -> float:
@@ -48,8 +49,7 @@ class Table:
         """Mean of what is drawn, in seconds: draws are even between neighbouring quantiles."""
         if len(self.seconds) == 1:
             return self.seconds[0]
-        pairs = zip(self.seconds, self.seconds[1:], strict=False)
-        return sum((a + b) / 2 for a, b in pairs) / (len(self.seconds) - 1)
+        return sum((a + b) / 2 for a, b in pairwise(self.seconds)) / (len(self.seconds) - 1)
 
     def times(self, factor: float) -> Table:
         """The same shape, everything `factor` times as long."""
