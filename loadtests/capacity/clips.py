@@ -35,11 +35,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of clip. cost: what a job moves its tenant's clock on by."""
+    """One kind of clip. objects: whose layers are asked for."""
 
     name: str
     steps: tuple[Step, ...]
-    cost: float = 1.0
+    objects: int = 1
+
+    @property
+    def cost(self) -> float:
+        """What a job moves its tenant's clock on by: its runs of Casper and the like."""
+        return self.objects + 1.0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 from loadtests.capacity.chart import SLICES
 from loadtests.capacity.clips import Mix
 from loadtests.capacity.cluster import Group
-from loadtests.capacity.setups import CPU, GPU, World
+from loadtests.capacity.setups import GPU, World
 from loadtests.capacity.simulate import Setup
 from orchestrator.scheduling.policy import Policies
 
@@ -47,7 +47,9 @@ def fixed(world: World, *, gpus: int, per_day: float) -> Setup:
 
 
 def scaled(world: World, *, most: Mapping[str, int] | None, per_day: float) -> Setup:
-    """Pods that the chart's autoscalers scale; `most` replaces maxReplicas where it names a group."""
+    """Pods that the chart's autoscalers scale. None: the chart to the letter; else `most` replaces maxReplicas where it
+    names a group, and neither orchestrators nor a tenant's limit are what is scarce.
+    """
     setup = world.setup
     groups = []
     for group in setup.groups:
@@ -55,7 +57,8 @@ def scaled(world: World, *, most: Mapping[str, int] | None, per_day: float) -> S
             limit = max(group.rules.least, (most or {}).get(group.name, group.rules.most))
             group = replace(group, rules=replace(group.rules, most=limit), pods=max(1, group.rules.least))
         groups.append(group)
-    return replace(setup, groups=groups, **_orchestrators(per_day, setup))
+    enough = {} if most is None else _orchestrators(per_day, setup)
+    return replace(setup, groups=groups, **enough)
 
 
 def gpus_of(setup: Setup) -> int:
@@ -66,12 +69,14 @@ def gpus_of(setup: Setup) -> int:
 
 
 def one_group(setup: Setup, *, gpus: int) -> Setup:
-    """The same, but each of `gpus` pods serves every GPU stage, one run at a time, as with values/one-gpu.yaml."""
-    gpu_pools = {pool.name for pool in setup.pools if pool.gpu}
-    stages = tuple(stage for group in setup.groups if group.pool in gpu_pools for stage in group.stages)
-    mixed = Group(name="gpu", stages=stages, places=dict.fromkeys(stages, 1), pool=GPU, pods=gpus, together=1)
-    others = [replace(group, rules=None, pods=max(4, group.pods)) for group in setup.groups if group.pool == CPU]
-    return replace(setup, groups=[*others, mixed])
+    """A setup of values/one-gpu.yaml with `gpus` of its GPU pods, each with every GPU stage, one run at a time."""
+    groups = [
+        replace(group, pods=gpus, places=dict.fromkeys(group.stages, 1), together=1, rules=None)
+        if group.pool == GPU
+        else replace(group, pods=4, rules=None)
+        for group in setup.groups
+    ]
+    return replace(setup, groups=groups)
 
 
 def _cards(sizes: Sequence[tuple[int, int]]) -> int:

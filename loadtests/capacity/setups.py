@@ -66,7 +66,7 @@ def assumed(choice: Choice, data: Mapping[str, Any] | None = None) -> World:
         name: Kind(
             name,
             steps(objects=kind["objects"], profile=choice.profile, apart=choice.sharding, per_run=True),
-            cost=float(kind["objects"] + 1),
+            objects=int(kind["objects"]),
         )
         for name, kind in data["kinds"].items()
     }
@@ -211,7 +211,7 @@ def _measured_kinds(report: Measured) -> dict[str, Kind]:
         name: Kind(
             name,
             steps(objects=int(kind["objects"]), profile=str(kind.get("profile", "compact"))),
-            cost=float(kind["objects"]) + 1,
+            objects=int(kind["objects"]),
         )
         for name, kind in report.kinds.items()
     }
