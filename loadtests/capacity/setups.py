@@ -133,16 +133,16 @@ def _groups(of: Chart, data: Mapping[str, Any]) -> list[Group]:
     nodes = data["nodes"]
     out = []
     for group in of.groups:
-        if "preview" in group.stages and len(group.stages) == 1:
-            continue  # No plan has it: it answers clicks, and one pod is enough.
-        sharded = set(group.stages) <= set(of.shards)
+        # No plan has previews: they answer clicks, and one pod is enough.
+        stages = tuple(stage for stage in group.stages if stage != "preview")
+        if not stages:
+            continue
+        sharded = set(stages) <= set(of.shards)
         out.append(
             Group(
                 name="workers" if sharded else group.name,
-                stages=group.stages,
-                places={
-                    stage: 1 if sharded else data["limits"].get(stage, group.places[stage]) for stage in group.stages
-                },
+                stages=stages,
+                places={stage: 1 if sharded else data["limits"].get(stage, group.places[stage]) for stage in stages},
                 pool=GPU if group.slices else CPU,
                 slices=SLICES if sharded or not group.slices else group.slices,
                 start_seconds=nodes["worker_seconds"] if sharded else nodes["pod_seconds"] + group.load_seconds,
