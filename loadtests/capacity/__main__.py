@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.capacity import sweep
-from loadtests.capacity.answer import Question, Slo, curve, gpu_load, gpus_needed, scaled_day
+from loadtests.capacity.answer import Point, Question, Slo, WholeDay, curve, days, gpu_load, gpus_needed
 from loadtests.capacity.replay import replay, replay_table
 from loadtests.capacity.service_times import Measured
 from loadtests.capacity.setups import Choice, World, assumed, load, measured
@@ -35,22 +35,19 @@ def _answer(options: argparse.Namespace) -> int:
     world, question = make(_choice(options)), _question(options)
     enough = gpus_needed(world, question)
     points = curve(world, question, enough)
-    days = [
-        scaled_day(world, question, name="autoscaled, at most the pods above", most=dict(enough.pods)),
-        scaled_day(world, question, name="autoscaled, maxReplicas of the chart", most=None),
-    ]
+    whole = days(world, question, enough)
     slo = question.slo
     print(f"# {question.per_day:,.0f} clips a day: {enough.gpus} GPUs\n\n{world.label}.\n")
     print(f"Objective: p95 at most {seconds(slo.interactive_p95)} interactive, {seconds(slo.batch_p95)} batch.")
     print(f"At the peak ({world.mix.peak:g} times the mean) {gpu_load(world, question.per_day):.1f} GPUs compute.\n")
     print(f"Pods{' of each cell' if question.cells > 1 else ''}: {_list(enough.pods)}.\n")
     print(f"## Fixed fleets at the peak; cost as if they were there all day\n\n{sweep.points_table(points)}\n")
-    print(f"## A whole day{' of one cell' if question.cells > 1 else ''}\n\n{_days(days)}")
-    _write(options, {"question": asdict(question), "times": world.label, "needed": asdict(enough)}, points, days)
+    print(f"## A whole day{' of one cell' if question.cells > 1 else ''}\n\n{_days(whole)}")
+    _write(options, {"question": asdict(question), "times": world.label, "needed": asdict(enough)}, points, whole)
     return 0
 
 
-def _days(days: Sequence[Any]) -> str:
+def _days(whole: Sequence[WholeDay]) -> str:
     head = ("fleet", "p95 interactive", "p95 batch", "GPU busy", "GPU hours", "USD a clip", "refused")
     rows = [
         (
@@ -62,14 +59,16 @@ def _days(days: Sequence[Any]) -> str:
             f"{day.per_clip:.3f}",
             day.refused,
         )
-        for day in days
+        for day in whole
     ]
     return table(head, rows)
 
 
-def _write(options: argparse.Namespace, data: dict[str, Any], points: Sequence[Any], days: Sequence[Any]) -> None:
+def _write(
+    options: argparse.Namespace, data: dict[str, Any], points: Sequence[Point], whole: Sequence[WholeDay]
+) -> None:
     if options.json:
-        data |= {"fixed": [asdict(point) for point in points], "days": [asdict(day) for day in days]}
+        data |= {"fixed": [asdict(point) for point in points], "days": [asdict(day) for day in whole]}
         Path(options.json).write_text(json.dumps(data, indent=2) + "\n")
 
 
@@ -181,7 +180,7 @@ def _add_question(command: argparse.ArgumentParser) -> None:
     command.add_argument("--per-day", type=float, default=5000.0, help="clips")
     command.add_argument("--slo-p95", type=float, default=Slo.interactive_p95, help="seconds, interactive clips")
     command.add_argument("--slo-batch-p95", type=float, default=Slo.batch_p95, help="seconds, batch clips")
-    command.add_argument("--hours", type=float, default=1.5, help="of the peak to simulate")
+    command.add_argument("--hours", type=float, default=2.0, help="of the peak to simulate")
     command.add_argument("--seeds", type=int, default=2, help="arrivals that must all keep the objective")
     command.add_argument("--cell", type=float, default=10_000.0, help="clips a day above which the load is divided")
 

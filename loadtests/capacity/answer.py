@@ -15,7 +15,7 @@ from loadtests.capacity.setups import GPU, World
 from loadtests.capacity.simulate import Outcome, Setup, simulate
 from orchestrator.timing import Line
 
-_WARM_UP = 1800.0
+_WARM_UP = 3600.0
 _MOST_GPUS = 1 << 14
 
 
@@ -37,7 +37,7 @@ class Question:
 
     per_day: float
     slo: Slo = Slo()
-    hours: float = 1.5
+    hours: float = 2.0
     seeds: tuple[int, ...] = (1, 2)
     cell: float = 10_000.0
 
@@ -73,16 +73,17 @@ class Point:
 
 
 @dataclass(frozen=True)
-class ScaledDay:
-    """A whole day of one cell with the chart's autoscalers.
+class WholeDay:
+    """A whole day of one cell.
 
     Attributes:
-        name: what is special about it. interactive_p95, batch_p95: seconds of latency. gpu_hours: paid.
+        name: the fleet. interactive_p95, interactive_p99, batch_p95: seconds of latency. gpu_hours: paid.
         most_gpu_pods: most pods on GPUs that served at once.
     """
 
     name: str
     interactive_p95: float
+    interactive_p99: float
     batch_p95: float
     busy: float
     gpu_hours: float
@@ -105,7 +106,7 @@ def gpus_needed(world: World, question: Question) -> Point:
         return at(low)
     high = low
     while not at(high).met:
-        low, high = high, math.ceil(high * 1.3) + 1
+        low, high = high, math.ceil(high * 1.15) + 1
         if high > _MOST_GPUS or _hopeless(at(low), at(high)):
             best = min(tried.values(), key=lambda point: point.interactive_p95)
             raise ValueError(
@@ -160,15 +161,16 @@ def _point(setup: Setup, outcomes: list[Outcome], question: Question) -> Point:
     )
 
 
-def scaled_day(world: World, question: Question, *, name: str, most: dict[str, int] | None) -> ScaledDay:
-    """The chart's autoscalers over a day of one cell; `most` replaces maxReplicas where it names a group."""
-    arrivals = day(world.mix, per_day=question.per_cell, begin=0.0, end=DAY, seed=question.seeds[0])
-    setup = replace(scaled(world, most=most, per_day=question.per_cell), count_until=DAY)
-    outcome = simulate(setup, arrivals, question.seeds[0])
+def whole_day(world: World, question: Question, setup: Setup, *, name: str) -> WholeDay:
+    """A day of one cell, from midnight to midnight."""
+    seed = question.seeds[0]
+    arrivals = day(world.mix, per_day=question.per_cell, begin=0.0, end=DAY, seed=seed)
+    outcome = simulate(replace(setup, count_until=DAY), arrivals, seed)
     on_gpu = {group.name for group in setup.groups if group.pool == GPU}
-    return ScaledDay(
+    return WholeDay(
         name=name,
         interactive_p95=outcome.latency(Line.INTERACTIVE),
+        interactive_p99=outcome.latency(Line.INTERACTIVE, 0.99),
         batch_p95=outcome.latency(Line.BATCH),
         busy=outcome.busy_share,
         gpu_hours=outcome.gpu_hours,
@@ -176,6 +178,19 @@ def scaled_day(world: World, question: Question, *, name: str, most: dict[str, i
         most_gpu_pods=max(sum(n for group, n in s.pods.items() if group in on_gpu) for s in outcome.samples),
         refused=outcome.refused,
     )
+
+
+def days(world: World, question: Question, enough: Point) -> list[WholeDay]:
+    """The fleet that is enough, all day; autoscaled up to its pods; and autoscaled by the chart to the letter."""
+    cell = question.per_cell
+    return [
+        whole_day(world, question, setup, name=name)
+        for name, setup in (
+            ("fixed", fixed(world, gpus=enough.gpus // question.cells, per_day=cell)),
+            ("autoscaled, at most those pods", scaled(world, most=enough.pods, per_day=cell)),
+            ("autoscaled, the chart to the letter", scaled(world, most=None, per_day=cell)),
+        )
+    ]
 
 
 def curve(world: World, question: Question, around: Point) -> list[Point]:

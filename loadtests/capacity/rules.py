@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SYNC_SECONDS = 15.0
 """Between two decisions of the HPA (--horizontal-pod-autoscaler-sync-period)."""
@@ -67,13 +67,14 @@ class Memory:
 
     Attributes:
         wishes: what was wanted. ups, downs: pods added and taken away.
-        active: when there was work for the last time.
+        active: when there was work for the last time. polled: when KEDA last looked at a group without pods.
     """
 
     wishes: tuple[tuple[float, int], ...] = ()
     ups: tuple[tuple[float, int], ...] = ()
     downs: tuple[tuple[float, int], ...] = ()
     active: float = 0.0
+    polled: float = -math.inf
 
 
 def average_value(*, pods: int, metric: float, target: float, tolerance: float = TOLERANCE) -> int:
@@ -113,14 +114,16 @@ def decide(
 ) -> tuple[int, Memory]:
     """The Deployment's new size, and what to remember. To be called every SYNC_SECONDS."""
     active = any(load.active for load in loads)
-    memory = Memory(memory.wishes, memory.ups, memory.downs, now if active else memory.active)
+    memory = replace(memory, active=now if active else memory.active)
     if rules.keda and pods == 0:
-        # The HPA does nothing at 0; KEDA wakes the Deployment.
-        size = max(1, rules.least) if active else rules.least
-        size = min(size, rules.most)
-        return size, Memory(((now, size),) if size else (), ((now, size),) if size else (), memory.downs, memory.active)
+        # The HPA does nothing at 0; KEDA wakes the Deployment when it looks.
+        if now - memory.polled < rules.polling:
+            return 0, memory
+        size = min(rules.most, max(1, rules.least) if active else rules.least)
+        came = ((now, size),) if size else ()
+        return size, replace(memory, wishes=came, ups=came, polled=now)
     if rules.keda and rules.least == 0 and not active and now - memory.active >= rules.cooldown:
-        return 0, Memory((), memory.ups, memory.downs, memory.active)
+        return 0, replace(memory, wishes=(), polled=now)
     # Below KEDA's zero there is an HPA with at least one pod.
     wish = max(1, desired(pods=pods, ready=ready, loads=loads, rules=rules))
     longest = max(rules.up_window, rules.down_window)
@@ -133,7 +136,7 @@ def decide(
         ups = (*ups, (now, size - pods))
     elif size < pods:
         downs = (*downs, (now, pods - size))
-    return size, Memory(wishes, ups, downs, memory.active)
+    return size, replace(memory, wishes=wishes, ups=ups, downs=downs)
 
 
 def _stable(now: float, pods: int, wishes: Sequence[tuple[float, int]], rules: Rules) -> int:

@@ -77,7 +77,7 @@ def assumed(choice: Choice, data: Mapping[str, Any] | None = None) -> World:
 
 
 def measured(report: Measured, choice: Choice, data: Mapping[str, Any] | None = None) -> World:
-    """The chart with a report's times and clips; prices and nodes are those of assumptions.toml."""
+    """The chart with a report's times and clips; prices, nodes and runs at once in a pod are assumptions.toml's."""
     data = data or load()
     of = chart.read(choice.overlay)
     groups = _groups(of, data)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from loadtests.capacity.answer import Point, Question, evaluate, gpus_needed, scaled_day
+from loadtests.capacity.answer import Point, Question, evaluate, gpus_needed, whole_day
+from loadtests.capacity.fleets import scaled
 from loadtests.capacity.setups import Choice, World
 from loadtests.capacity.tables import Line, chart, percent, seconds, table
 
@@ -18,7 +19,8 @@ Make = Callable[[Choice], World]
 
 def loads(world: World, question: Question, sizes: Sequence[float] = LOADS) -> tuple[str, str]:
     """A table of the GPUs that each load needs, and the chart of it as SVG."""
-    points = [(size, gpus_needed(world, replace(question, per_day=size))) for size in sizes]
+    cells: dict[float, Point] = {}
+    points = [(size, _needed(world, replace(question, per_day=size), cells)) for size in sizes]
     rows = [(f"{size:,.0f}", replace(question, per_day=size).cells, *_cells(point)) for size, point in points]
     text = table(("clips a day", "cells", *_HEAD), rows)
     drawn = chart(
@@ -31,6 +33,14 @@ def loads(world: World, question: Question, sizes: Sequence[float] = LOADS) -> t
         ],
     )
     return text, drawn
+
+
+def _needed(world: World, question: Question, known: dict[float, Point]) -> Point:
+    """As `gpus_needed`; a cell that is `known`, by its clips a day, is not simulated again."""
+    if question.per_cell not in known:
+        known[question.per_cell] = gpus_needed(world, replace(question, per_day=question.per_cell))
+    one = known[question.per_cell]
+    return replace(one, gpus=one.gpus * question.cells, lost=one.lost * question.cells)
 
 
 def preemption(make: Make, choice: Choice, question: Question) -> str:
@@ -68,20 +78,24 @@ def warm_pool(make: Make, choice: Choice, question: Question) -> str:
     rows = []
     for share in WARM:
         nodes = round(each * share)
-        day = scaled_day(
-            make(replace(choice, warm=nodes)), question, name=f"{nodes} of {each} warm", most=dict(enough.pods)
-        )
+        world = make(replace(choice, warm=nodes))
+        setup = scaled(world, most=enough.pods, per_day=question.per_cell)
+        day = whole_day(world, question, setup, name=f"{nodes} of {each} warm")
         rows.append(
             (
                 day.name,
                 seconds(day.interactive_p95),
+                seconds(day.interactive_p99),
                 seconds(day.batch_p95),
                 percent(day.busy),
                 f"{day.gpu_hours:.0f}",
                 f"{day.per_clip:.3f}",
             )
         )
-    return table(("GPU nodes", "p95 interactive", "p95 batch", "GPU busy", "GPU hours a day", "USD a clip"), rows)
+    return table(
+        ("GPU nodes", "p95 interactive", "p99 interactive", "p95 batch", "GPU busy", "GPU hours a day", "USD a clip"),
+        rows,
+    )
 
 
 _HEAD = ("GPUs", "GPU busy at the peak", "mean", "p95 interactive", "p95 batch", "keeps it", "USD a clip")
