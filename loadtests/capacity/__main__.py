@@ -38,7 +38,10 @@ def _answer(options: argparse.Namespace) -> int:
     whole = days(world, question, enough)
     slo = question.slo
     print(f"# {question.per_day:,.0f} clips a day: {enough.gpus} GPUs\n\n{world.label}.\n")
-    print(f"Objective: p95 at most {seconds(slo.interactive_p95)} interactive, {seconds(slo.batch_p95)} batch.")
+    print(
+        f"Objective: p95 at most {seconds(slo.interactive_p95)} interactive, {seconds(slo.batch_p95)} batch, for each of "
+        f"{len(question.seeds)} seeds."
+    )
     print(f"At the peak ({world.mix.peak:g} times the mean) {gpu_load(world, question.per_day):.1f} GPUs compute.\n")
     print(f"Pods{' of each cell' if question.cells > 1 else ''}: {_list(enough.pods)}.\n")
     print(f"## Fixed fleets at the peak; cost as if they were there all day\n\n{sweep.points_table(points)}\n")
@@ -181,7 +184,7 @@ def _add_question(command: argparse.ArgumentParser) -> None:
     command.add_argument("--slo-p95", type=float, default=Slo.interactive_p95, help="seconds, interactive clips")
     command.add_argument("--slo-batch-p95", type=float, default=Slo.batch_p95, help="seconds, batch clips")
     command.add_argument("--hours", type=float, default=2.0, help="of the peak to simulate")
-    command.add_argument("--seeds", type=int, default=2, help="arrivals that must all keep the objective")
+    command.add_argument("--seeds", type=int, default=3, help="arrivals that must all keep the objective")
     command.add_argument("--cell", type=float, default=10_000.0, help="clips a day above which the load is divided")
 
 

@@ -38,7 +38,7 @@ class Question:
     per_day: float
     slo: Slo = Slo()
     hours: float = 2.0
-    seeds: tuple[int, ...] = (1, 2)
+    seeds: tuple[int, ...] = (1, 2, 3)
     cell: float = 10_000.0
 
     @property
@@ -99,7 +99,7 @@ def gpus_needed(world: World, question: Question) -> Point:
 
     def at(gpus: int) -> Point:
         if gpus not in tried:
-            tried[gpus] = evaluate(world, question, gpus=gpus)
+            tried[gpus] = evaluate(world, question, gpus=gpus, hasty=True)
         return tried[gpus]
 
     if at(low).met:
@@ -131,10 +131,14 @@ def gpu_load(world: World, per_day: float) -> float:
     return seconds * per_day / DAY * world.mix.peak
 
 
-def evaluate(world: World, question: Question, *, gpus: int) -> Point:
-    """`gpus` GPUs in each cell at the peak, there from the start."""
+def evaluate(world: World, question: Question, *, gpus: int, hasty: bool = False) -> Point:
+    """`gpus` GPUs in each cell at the peak, there from the start. hasty: no more seeds after one that misses."""
     setup = fixed(world, gpus=gpus, per_day=question.per_cell)
-    outcomes = [_peak(setup, world, question, seed) for seed in question.seeds]
+    outcomes = []
+    for seed in question.seeds:
+        outcomes.append(_peak(setup, world, question, seed))
+        if hasty and not question.slo.met(outcomes[-1]):
+            break
     return _point(setup, outcomes, question)
 
 
