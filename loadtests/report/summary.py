@@ -288,4 +288,6 @@ def _job(record: Record) -> dict[str, Any]:
     data = asdict(record)
     names = ("number", "kind", "line", "tenant", "due", "sent", "created", "taken", "ended", "heard")
     kept = {name: round(data[name], 4) if isinstance(data[name], float) else data[name] for name in names}
-    return {**kept, "state": record.outcome}
+    # A moment that never came.
+    unknown = {name: None for name in ("created", "taken", "ended") if not data[name]}
+    return {**kept, **unknown, "state": record.outcome}
