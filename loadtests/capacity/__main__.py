@@ -39,8 +39,8 @@ def _answer(options: argparse.Namespace) -> int:
     slo = question.slo
     print(f"# {question.per_day:,.0f} clips a day: {enough.gpus} GPUs\n\n{world.label}.\n")
     print(
-        f"Objective: p95 at most {seconds(slo.interactive_p95)} interactive, {seconds(slo.batch_p95)} batch, for each of "
-        f"{len(question.seeds)} seeds."
+        f"Objective: p95 at most {seconds(slo.interactive_p95)} interactive, {seconds(slo.batch_p95)} batch, "
+        f"for each of {len(question.seeds)} seeds."
     )
     print(f"At the peak ({world.mix.peak:g} times the mean) {gpu_load(world, question.per_day):.1f} GPUs compute.\n")
     print(f"Pods{' of each cell' if question.cells > 1 else ''}: {_list(enough.pods)}.\n")

@@ -43,6 +43,9 @@ class Group:
     rules: Rules | None = None
     worker: bool = False
 
+    def has(self, pod: Pod) -> bool:
+        return pod.group is self
+
 
 class Pod:
     """One pod. `holders`: the processes whose runs it has."""
@@ -103,9 +106,12 @@ class Cluster:
         for nodes in self.nodes.values():
             nodes.lost, nodes.released = self._lost, self._settle_homeless
             nodes.fill_warm()
-        for group in groups:
-            if not group.worker:
-                self.resize(group, group.pods)
+        residents = [group for group in groups if not group.worker]
+        for number in range(max((group.pods for group in residents), default=0)):
+            # In turns, or all pods of a small group would share one card, and be lost together.
+            for group in residents:
+                if number < group.pods:
+                    self.resize(group, number + 1)
         for nodes in self.nodes.values():
             nodes.settled = True
 
@@ -229,7 +235,7 @@ class Cluster:
         waiting, self._homeless = self._homeless, []
         for pod in waiting:
             nodes = self.nodes[pod.group.pool]
-            pod.node = nodes.place(pod, pod.group.slices)
+            pod.node = nodes.place(pod, pod.group.slices, like=pod.group.has)
             if pod.node is None:
                 self._homeless.append(pod)
             elif nodes.settled:

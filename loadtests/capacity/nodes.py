@@ -65,9 +65,9 @@ class Node:
         self.gone = False
         self.emptied = begun
 
-    def best(self, slices: int) -> tuple[int, int] | None:
-        """(sevenths that would be left, card) of the card that a pod of `slices` fits most tightly."""
-        fitting = [(left - slices, card) for card, left in enumerate(self.free) if left >= slices]
+    def best(self, slices: int) -> tuple[bool, int, int] | None:
+        """(whether it is unused, sevenths that would be left, card) of the card to take for a pod of `slices`."""
+        fitting = [(left == SLICES, left - slices, card) for card, left in enumerate(self.free) if left >= slices]
         return min(fitting, default=None)
 
 
@@ -91,21 +91,26 @@ class Nodes:
         while len(self._nodes) < self.pool.warm:
             self._new()
 
-    def place(self, pod: Any, slices: int) -> Node | None:
-        """A node for the pod, perhaps one that is still coming; None where the pool is at its most."""
-        best: tuple[tuple[int, int], Node] | None = None
+    def place(self, pod: Any, slices: int, *, like: Callable[[Any], bool]) -> Node | None:
+        """A node for the pod, perhaps one that is still coming; None where the pool is at its most.
+
+        Cards in use come first, so that whole ones stay free; among them the node with the fewest pods that are `like`
+        this one, as the chart's topologySpread asks; then the tightest.
+        """
+        best: tuple[tuple[bool, int, int, int], Node] | None = None
         for node in self._nodes:
             fit = node.best(slices)
-            if fit is not None and (best is None or fit[0] < best[0][0]):
-                best = fit, node
-                if fit[0] == 0:
-                    break
+            if fit is None:
+                continue
+            unused, left, card = fit
+            key = (unused, sum(map(like, node.pods)), left, card)
+            if best is None or key < best[0]:
+                best = key, node
         if best is None:
             if len(self._nodes) >= self.pool.most:
                 return None
-            node = self._new()
-            best = (0, 0), node
-        (_, card), node = best
+            best = (True, 0, 0, 0), self._new()
+        (*_, card), node = best
         node.free[card] -= slices
         node.pods[pod] = card
         return node
