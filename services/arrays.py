@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from math import ceil, prod
 from typing import Any
 
 # A zarr.Array. Its own annotations say that an index gives "an array or a scalar or bytes", which helps nobody.
@@ -39,7 +40,6 @@ CODECS: Mapping[Content, dict[str, Any] | None] = {
 
 def chunk_frames(shape: tuple[int, ...], *, itemsize: int) -> int:
     """How many frames of an array [T, ...] with values of `itemsize` bytes go into one chunk, at least 1."""
-    frame_bytes = itemsize
-    for length in shape[1:]:
-        frame_bytes *= max(1, length)
-    return max(1, min(_MAX_CHUNK_FRAMES, _CHUNK_BYTES // frame_bytes, shape[0]))
+    most = max(1, min(_MAX_CHUNK_FRAMES, _CHUNK_BYTES // max(1, itemsize * prod(shape[1:]))))
+    # Equal chunks: Zarr writes the last one at full length, whatever is in it.
+    return max(1, ceil(shape[0] / ceil(max(1, shape[0]) / most)))
