@@ -33,15 +33,11 @@ from typing import Any, cast
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from services.arrays import CODECS, Content, ZarrArray, chunk_frames
 from services.errors import BadInput, BadOption, Internal, NotFound
 from services.store_meter import Meter, MeteredArray
 
-# A zarr.Array. Its own annotations say that an index gives "an array or a scalar or bytes", which helps nobody.
-ZarrArray = Any
-
 FORMAT = 1
-_TARGET_CHUNK_BYTES = 4 << 20
-_MAX_CHUNK_FRAMES = 16
 
 
 @dataclass(frozen=True)
@@ -133,13 +129,22 @@ class Draft:
         self._files: dict[str, int] = {}
         self.root = f"{store.prefix(address)}/{uuid.uuid4().hex}"
 
-    def array(self, name: str, *, shape: tuple[int, ...], dtype: str, chunk: int | None = None) -> ZarrArray:
-        """A new array `[T, ...]` for writing; `chunk` frames go into one chunk (default: about 4 MiB).
+    def array(
+        self,
+        name: str,
+        *,
+        shape: tuple[int, ...],
+        dtype: str,
+        chunk: int | None = None,
+        content: Content = Content.PIXELS,
+    ) -> ZarrArray:
+        """A new array `[T, ...]` for writing; `chunk` frames go into one chunk (default: about 16 MiB).
 
         Write whole chunks (see `array.chunks[0]`): a part of one is read back, changed and written again. `T` may be
-        corrected afterwards with `array.resize`.
+        corrected afterwards with `array.resize`. `content` decides on the codec only.
         """
-        return self._store.create_array(f"{self.root}/{_relative(name)}", shape=shape, dtype=dtype, chunk=chunk)
+        path = f"{self.root}/{_relative(name)}"
+        return self._store.create_array(path, shape=shape, dtype=dtype, chunk=chunk, content=content)
 
     def put(self, name: str, data: bytes | Path | Iterable[bytes]) -> int:
         """Write the file `name` (a relative path with forward slashes); returns its size in bytes."""
@@ -344,24 +349,22 @@ class Store:
         """Where the store is on this machine; None for a bucket."""
         return _folder(self.url)
 
-    def create_array(self, path: str, *, shape: tuple[int, ...], dtype: str, chunk: int | None) -> ZarrArray:
+    def create_array(
+        self, path: str, *, shape: tuple[int, ...], dtype: str, chunk: int | None, content: Content = Content.PIXELS
+    ) -> ZarrArray:
         import numpy as np
         import zarr
-        from zarr.codecs import BloscCodec
         from zarr.storage import ObjectStore as ZarrStore
 
-        frame_bytes = max(1, int(np.prod(shape[1:]))) * np.dtype(dtype).itemsize
-        frames = chunk or max(1, min(_MAX_CHUNK_FRAMES, _TARGET_CHUNK_BYTES // frame_bytes))
+        frames = min(chunk, shape[0]) if chunk else chunk_frames(shape, itemsize=np.dtype(dtype).itemsize)
         # The array is the root of a store of its own: under a path, Zarr would litter the tree with implicit groups.
         made = zarr.create_array(
             ZarrStore(_backend(f"{self.url}/{path}")),
             shape=shape,
-            chunks=(max(1, min(frames, shape[0])), *shape[1:]),
+            chunks=(max(1, frames), *shape[1:]),
             dtype=dtype,
-            # Nearly as fast as no compression, and masks all but vanish; zstd would save a third of a video's bytes and
-            # take four times as long (docs/benchmarks.md).
-            compressors=BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"),
-            # Looking whether a chunk is all zero takes longer than writing it.
+            compressors=CODECS[content],
+            # Zarr's search for chunks of zeros, to leave them out, takes ten times as long as writing them.
             config={"write_empty_chunks": True},
         )
         return self._seen(made)
@@ -370,7 +373,9 @@ class Store:
         import zarr
         from zarr.storage import ObjectStore as ZarrStore
 
-        return self._seen(zarr.open_array(ZarrStore(_backend(f"{self.url}/{path}"), read_only=True), mode="r"))
+        # Named, the format is not searched for: half a millisecond here, several requests of a bucket.
+        store = ZarrStore(_backend(f"{self.url}/{path}"), read_only=True)
+        return self._seen(zarr.open_array(store, mode="r", zarr_format=3))
 
     def _seen(self, array: ZarrArray) -> ZarrArray:
         return MeteredArray(array, self._meter) if self._meter is not None else array

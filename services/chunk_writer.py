@@ -16,14 +16,24 @@ class ChunkWriter:
 
     def __init__(self, array: Any) -> None:
         self._array, self._step, self._length = array, int(array.chunks[0]), int(array.shape[0])
-        self._open: dict[int, dict[int, NDArray[Any]]] = {}
+        self._open: dict[int, _Chunk] = {}
 
     def put(self, t: int, frame: NDArray[Any]) -> None:
-        """Frame number `t`, [...] of the array's type."""
+        """Frame number `t`, [...] of the array's type; it is copied."""
         start = t - t % self._step
         stop = min(start + self._step, self._length)
-        chunk = self._open.setdefault(start, {})
-        chunk[t] = frame
-        if len(chunk) == stop - start:
-            self._array[start:stop] = np.stack([chunk[i] for i in range(start, stop)])
+        if start not in self._open:
+            self._open[start] = _Chunk(np.empty((stop - start, *self._array.shape[1:]), self._array.dtype))
+        chunk = self._open[start]
+        chunk.frames[t - start] = frame
+        chunk.missing -= 1
+        if chunk.missing == 0:
+            self._array[start:stop] = chunk.frames
             del self._open[start]
+
+
+class _Chunk:
+    """Frames [n, ...] in place as they come: collecting them first would hold the chunk twice when it is whole."""
+
+    def __init__(self, frames: NDArray[Any]) -> None:
+        self.frames, self.missing = frames, len(frames)

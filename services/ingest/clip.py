@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from services.artifacts import ZarrArray
+from services.arrays import ZarrArray
 from services.errors import BadVideo
 from services.ingest import reading
 from services.ingest.answers import Ending, Opening

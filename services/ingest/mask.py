@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from services.artifacts import ZarrArray
+from services.arrays import Content, ZarrArray
 from services.errors import BadMask
 from services.ingest import reading
 from services.ingest.coverage import Mask
@@ -30,7 +30,7 @@ def ingest(work: Work, file: BinaryIO, name: str, *, label: str, decoders: Sandb
     meta = work.inputs["video"].meta
     count, height, width = int(meta["frames"]), int(meta["height"]), int(meta["width"])
     subject = f"the mask of {label!r} ({name})"
-    masks = work.draft.array("masks", shape=(count, height, width, 1), dtype="uint8")
+    masks = work.draft.array("masks", shape=(count, height, width, 1), dtype="uint8", content=Content.COVERAGE)
     pieces = reading.pieces(decoders, "mask", [file], {"name": name, "subject": subject}, check=work.check)
     with reading.refusing(lambda why: BadMask(f"{subject} cannot be read: {why}", field="mask")), closing(pieces):
         done, covered, brightest = _store(work, masks, pieces, subject=subject)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from services import frames
+from services.arrays import Content
 from services.compositing import over, psnr_of_error
 from services.errors import BadOption
 from services.omnimatte import fast
@@ -90,7 +91,9 @@ def _write(work: Work, source: Source, layer: Layer, attempt: Attempt) -> float:
     """Finish every frame; returns the mean squared error of the layer over the background against the solo video."""
     shape = (source.length, source.height, source.width)
     rgb_out = work.draft.array("rgb", shape=(*shape, 3), dtype="float16")
-    alpha_out = work.draft.array("alpha", shape=(*shape, 1), dtype="float16", chunk=rgb_out.chunks[0])
+    alpha_out = work.draft.array(
+        "alpha", shape=(*shape, 1), dtype="float16", chunk=rgb_out.chunks[0], content=Content.COVERAGE
+    )
     squared = 0.0
     for start, stop in frames.chunk_ranges(rgb_out):
         rgb = np.empty((stop - start, *shape[1:], 3), np.float16)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services import frames
-from services.artifacts import ZarrArray
+from services.arrays import ZarrArray
 
 
 class FrameReader:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from services import base_clip, frames, geometry, tracks
+from services.arrays import Content
 from services.plate import plate as plates
 from services.plate.fine import fine_plate
 from services.plate.reader import FrameReader
@@ -44,7 +45,9 @@ class PlateStage(Stage):
         base, base_seen = np.empty_like(clip.video), np.empty(clip.shape, np.float16)
         out = work.draft.array("frames", shape=(total, height, width, 3), dtype="uint8")
         chunk = int(out.chunks[0])
-        seen = work.draft.array("seen", shape=(total, height, width), dtype="float16", chunk=chunk)
+        seen = work.draft.array(
+            "seen", shape=(total, height, width), dtype="float16", chunk=chunk, content=Content.COVERAGE
+        )
         for start, stop in frames.chunk_ranges(out):
             made = []
             for t in range(start, stop):
@@ -58,5 +61,5 @@ class PlateStage(Stage):
             out[start:stop] = np.stack([one.rgb for one in made])
             seen[start:stop] = np.stack([one.seen for one in made]).astype(np.float16)
         work.draft.array("base", shape=base.shape, dtype="uint8")[:] = base
-        work.draft.array("base_seen", shape=base_seen.shape, dtype="float16")[:] = base_seen
+        work.draft.array("base_seen", shape=base_seen.shape, dtype="float16", content=Content.COVERAGE)[:] = base_seen
         return {"frames": total, "height": height, "width": width}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from services import frames
+from services.arrays import Content
 from services.errors import BadOption
 from services.model_stage import Model
 from services.sam2.mask_files import put_masks
@@ -42,7 +43,7 @@ class ClassicalModel(Model):
             on_progress=progress,
             cancelled=lambda: False,  # `progress` raises instead
         )
-        out = work.draft.array("masks", shape=(*source.shape[:3], len(labels)), dtype="uint8")
+        out = work.draft.array("masks", shape=(*source.shape[:3], len(labels)), dtype="uint8", content=Content.COVERAGE)
         for start, stop in frames.chunk_ranges(out):
             work.check()
             out[start:stop] = np.stack([tracks[t] for t in range(start, stop)])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from services.arrays import Content
 from services.artifacts import Artifact, digest
 from services.catalogue import digest_of, locate
 from services.chunk_writer import ChunkWriter
@@ -83,7 +84,7 @@ def _reported(work: Work) -> Callable[[int, int], None]:
 def _tracked(work: Work, segmenter: Segmenter, *, on_progress: Callable[[int, int], None]) -> Params:
     source = work.inputs["video"].array("frames")
     labels = [str(label) for label in work.params["labels"]]
-    out = work.draft.array("masks", shape=(*source.shape[:3], len(labels)), dtype="uint8")
+    out = work.draft.array("masks", shape=(*source.shape[:3], len(labels)), dtype="uint8", content=Content.COVERAGE)
     chunks = ChunkWriter(out)
     prompts = _prompts(work.params["prompts"], labels, work.inputs)
     for t, masks in track(source, prompts, labels=labels, segmenter=segmenter, on_progress=on_progress):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services import frames, tracks
+from services.arrays import Content
 from services.errors import BadOption
 from services.sam21.resegment import resegment
 from services.sam21.segmenter import Segmenter
@@ -30,7 +31,7 @@ def run(work: Work, segmenter: Segmenter, *, on_progress: Callable[[int, int], N
     solo = _Solo(work.inputs["solo"].array("frames"))
     total, height, width = solo.shape[:3]
     found = resegment(solo, _given(work, height=height, width=width), segmenter=segmenter, on_progress=on_progress)
-    out = work.draft.array("masks", shape=(total, height, width, 1), dtype="uint8")
+    out = work.draft.array("masks", shape=(total, height, width, 1), dtype="uint8", content=Content.COVERAGE)
     for start, stop in frames.chunk_ranges(out):
         out[start:stop] = found[start:stop, ..., None]
     return {"frames": total, "height": height, "width": width, "labels": [work.params["whole"]]}

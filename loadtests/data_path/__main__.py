@@ -1,0 +1,48 @@
+"""The command line; see the package."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from loadtests.data_path import clips, startup, store
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure what the command line asks for, and print it as tables."""
+    options = _parser().parse_args(arguments)
+    found: dict[str, Any] = {}
+    if options.what in (None, "store"):
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            cases = list(clips.cases(megabytes=options.megabytes))
+            rows = store.measured(cases, Path(folder), repetitions=options.repetitions)
+        print(store.report(rows), end="\n\n")
+        found["store"] = [asdict(row) for row in rows]
+    if options.what in (None, "startup"):
+        imported = startup.imports(repetitions=3)
+        print(startup.report_imports(imported), end="\n\n")
+        phases = startup.starts(repetitions=options.starts)
+        print(startup.report_starts(phases))
+        found["imports"] = [asdict(one) for one in imported]
+        found["starts"] = {phase: asdict(seconds) for phase, seconds in phases.items()}
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m loadtests.data_path", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=["store", "startup"], help="default: both")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the numbers here, too")
+    parser.add_argument("--folder", type=Path, help="where to write frames; default: the temporary folder")
+    parser.add_argument("--megabytes", type=int, default=100, help="of frames per case (100)")
+    parser.add_argument("--repetitions", type=int, default=9, help="of each case (9)")
+    parser.add_argument("--starts", type=int, default=3, help="cold starts of a stack (3)")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
