@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test check fuzz-media fuzz-requests proofs parity evaluate blender scenes lock generate clean
+.PHONY: demo test check fuzz-media fuzz-requests proofs load load-reports soak parity evaluate blender scenes lock generate clean
 
 demo: $(READY)  ## take the bundled clip apart and say where the page is
 	$(BIN)/omnimatte decompose samples/still_life/input.mp4 $(DEMO_MASKS) --out out/demo --force
@@ -86,6 +86,24 @@ proofs: $(READY)  ## kill anywhere, outages, worker Jobs on a cluster, cancel st
 	$(BIN)/python -m tests.fuzz.requests $(FUZZ)
 	$(BIN)/python -m tests.proofs.load $(LOAD)
 
+# Load (loadtests/README.md, docs/load.md).
+load: $(READY)  ## three minutes of load on fakes, with trouble, a report, and the simulation held against it
+	$(BIN)/python -m loadtests run smoke
+	$(BIN)/python -m loadtests.capacity replay --report out/load/smoke/report.json
+	$(BIN)/python -m loadtests.capacity targets
+
+load-reports: $(READY)  ## the figures of docs/load.md: embedded stack, overload, chaos, validation, data path (70 minutes)
+	$(BIN)/python -m loadtests run embedded
+	$(BIN)/python -m loadtests run overload
+	$(BIN)/python -m loadtests run chaos
+	$(BIN)/python -m loadtests.validate
+	$(BIN)/python -m loadtests.data_path
+
+HOURS ?= 4
+
+soak: $(READY)  ## hours of the same load; what grows fails (HOURS=4)
+	$(BIN)/python -m loadtests run soak --duration $$(( $(HOURS) * 3600 ))
+
 fuzz-requests: $(READY)  ## 10,000 damaged requests to a real server (about 3 minutes)
 	$(BIN)/python -m tests.fuzz.requests --count 10000 --seed 0
 
@@ -104,6 +122,7 @@ evaluate: $(READY) $(SCENES)/.ready  ## the tables of docs/models.md
 
 lock: $(READY)  ## resolve the dependencies anew (torch brings what its own wheel needs)
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --extra dev pyproject.toml | grep -vE "^(nvidia-|cuda-|triton==)" >requirements.lock
+	$(BIN)/python -m images.lock
 
 generate: $(READY)  ## the gRPC code and its reference, the chart's README, the dashboards
 	$(BIN)/python -m orchestrator.api.generate

@@ -119,7 +119,10 @@ class Sender:
             job = client.create_job(spec)
         sending.note(name=job.name)
         last = self._followed(order, client, job.name, sending)
-        sending.note(heard=sending.now(), **self._facts(last))
+        facts = self._facts(last)
+        # Who wanted to cancel it looked away until then.
+        over = facts["ended"] and facts["ended"] < sending.record.cancel_asked
+        sending.note(heard=facts["ended"] if over else sending.now(), **facts)
         if order.download and last.state == pb.Job.SUCCEEDED:
             with sending.call("Download"), tempfile.TemporaryDirectory() as folder:
                 client.download(job.name, Path(folder) / "out")

@@ -19,6 +19,8 @@ from loadtests.report.hops import HOPS, JobHops
 
 FORMAT = 1
 _WINDOWS = 60
+_FEWEST_WINDOWS = 12
+_JOBS_A_WINDOW = 3
 _FIRST_PART = 0.2
 """Of a run that is not counted as its steady state: the queue fills."""
 
@@ -222,15 +224,16 @@ def _series(run: Written) -> dict[str, Any]:
     """By time: what clients saw, and what the service said."""
     whole = max([run.duration, *(record.heard for record in run.records)])
     done = [record for record in run.records if record.outcome == "succeeded" and not record.preview]
-    ended = windows(done, at=lambda one: one.heard, duration=whole, count=_WINDOWS)
-    sent = windows(run.records, at=lambda one: one.due, duration=whole, count=_WINDOWS)
-    looked = windows(run.samples, at=lambda one: one.time - run.began, duration=whole, count=_WINDOWS)
+    count = max(_FEWEST_WINDOWS, min(_WINDOWS, len(run.records) // _JOBS_A_WINDOW))
+    ended = windows(done, at=lambda one: one.heard, duration=whole, count=count)
+    sent = windows(run.records, at=lambda one: one.due, duration=whole, count=count)
+    looked = windows(run.samples, at=lambda one: one.time - run.began, duration=whole, count=count)
     found: dict[str, Any] = {"t": [round((start + end) / 2, 3) for start, end, _ in ended]}
     for line in _lines(done):
         of_line = [[one.latency for one in inside if one.line == line] for _, _, inside in ended]
         for cut in ("p50", "p95"):
             found[f"{line}_{cut}"] = [spread(values).get(cut) for values in of_line]
-    length = whole / _WINDOWS
+    length = whole / count
     found["offered"] = [round(len(inside) / length, 4) for _, _, inside in sent]
     found["refused"] = [round(sum(one.outcome == "refused" for one in inside) / length, 4) for _, _, inside in sent]
     found["done"] = [round(len(inside) / length, 4) for _, _, inside in ended]
