@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from services import frames
@@ -55,8 +54,6 @@ class Omnimatte(Stage):
 
     def load(self, params: Params) -> None:
         if self._start is None:
-            # The first optimiser of a process imports the compiler behind it: three seconds, better spent here.
-            torch.optim.Adam([torch.zeros(1, requires_grad=True)])
             self._start = load(self._path)
 
     def run(self, work: Work) -> Params:

@@ -1,0 +1,1 @@
+"""Tests of the load tests: what they do, not how fast anything is."""
