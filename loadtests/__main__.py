@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -160,4 +161,7 @@ def _clips(asked: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    # What was started is ended, whoever ends us; a shell lets what it starts in the background ignore SIGINT.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())
