@@ -54,7 +54,6 @@ class JobHops:
 
     Attributes:
         total: that the client waited, from the moment its request was due.
-        covered: of its waits for places, what other runs of the job used to compute.
         dispatches: what the orchestrator needed before each run of the chain, its wait for a place not counted.
     """
 
@@ -62,13 +61,16 @@ class JobHops:
     total: float
     seconds: Mapping[str, float]
     dispatches: Sequence[float] = ()
-    covered: float = 0.0
+
+    @property
+    def waiting(self) -> float:
+        """Seconds for want of a place, for the job or for a run: more machines make it less."""
+        return self.seconds["queue"] + self.seconds["place"]
 
     @property
     def overhead(self) -> float:
-        """Seconds in which the job was not computed at: what is left of the total without the chain's computing, and
-        without waits during which the job's own other runs had the places."""
-        return self.total - self.seconds["compute"] - self.covered
+        """Seconds that were neither computing nor waiting for others to have computed: the system's own."""
+        return self.total - self.seconds["compute"] - self.waiting
 
 
 def hops_of(records: Iterable[Record], spans: Iterable[Span], *, began: float) -> list[JobHops]:
@@ -134,20 +136,7 @@ def _job(record: Record, spans: Sequence[Span], began: float) -> JobHops | None:
     seconds["end"] = record.heard - (before - began)
     rest = total - sum(seconds.values())
     seconds["client-api"] = max(0.0, seconds["client-api"] + rest)
-    covered = sum(_covered(run.place, runs) for run in chain if run.place is not None)
-    return JobHops(record.name, total, seconds, dispatches, covered)
-
-
-def _covered(wait: Span, runs: Sequence[_Run]) -> float:
-    """Seconds of a wait in which some run of the job computed."""
-    works = sorted((run.inner["run"].start, run.inner["run"].end) for run in runs if "run" in run.inner)
-    total, reached = 0.0, wait.start
-    for start, end in works:
-        start, end = max(start, reached), min(end, wait.end)
-        if end > start:
-            total += end - start
-            reached = end
-    return total
+    return JobHops(record.name, total, seconds, dispatches)
 
 
 def _add_stage(seconds: dict[str, float], run: _Run) -> None:

@@ -84,7 +84,7 @@ def _charts(report: Mapping[str, Any]) -> str:
 def _hops(hops: Mapping[str, Any]) -> str:
     if not hops:
         return ""
-    parts = {name: one for name, one in hops.items() if name != "overhead"}
+    parts = {name: one for name, one in hops.items() if name not in ("waiting", "overhead")}
     bar = "".join(
         f"<i style='width:{100 * one['share']:.2f}%;background:{_HOP_COLOURS.get(name, '#9ca3af')}' "
         f"title='{escape(name)}: {100 * one['share']:.1f} %'></i>"

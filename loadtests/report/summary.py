@@ -161,8 +161,12 @@ def _hops(hops: Sequence[JobHops]) -> dict[str, Any]:
         }
         for name in HOPS
     }
-    overhead = [job.overhead for job in hops]
-    return {**found, "overhead": {**spread(overhead), "share": round(sum(overhead) / total, 5)}}
+    sums = {"waiting": [job.waiting for job in hops], "overhead": [job.overhead for job in hops]}
+    busy = sum(job.total - job.waiting for job in hops)
+    found |= {name: {**spread(took), "share": round(sum(took) / total, 5)} for name, took in sums.items()}
+    # Of the time in which something was done for the job.
+    found["overhead"]["share_of_work"] = round(sum(sums["overhead"]) / busy, 5)
+    return found
 
 
 def _model(times: ModelTimes) -> dict[str, float]:
