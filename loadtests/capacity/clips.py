@@ -58,19 +58,22 @@ class Arrival:
 
 
 @functools.cache
-def steps(*, objects: int, profile: str = "compact", apart: bool = True, per_run: bool = False) -> tuple[Step, ...]:
-    """The plan's steps for a clip whose objects have prompts.
+def steps(
+    *, objects: int, profile: str = "compact", apart: bool = True, per_run: bool = False, masks: bool = False
+) -> tuple[Step, ...]:
+    """The plan's steps for a clip.
 
     Args:
         apart: every run of Casper is a request of its own, which may go to a GPU of its own.
+        masks: its objects come with their masks, and not with prompts.
         per_run: a request of Casper counts as many units as it has runs.
     """
     labels = [f"object-{i}" for i in range(objects)]
-    prompts = [{"frame": 0, "point": [1, 1]}]
+    told = {"mask": {"digest": "1" * 64}} if masks else {"prompts": [{"frame": 0, "point": [1, 1]}]}
     spec = from_dict(
         {
             "source": {"digest": "0" * 64},
-            "objects": [{"label": label, "prompts": prompts} for label in labels],
+            "objects": [{"label": label, **told} for label in labels],
             "options": {"profile": profile, "casper": {"runs_together": 1 if apart else MAX_RUNS}},
         }
     )

@@ -207,10 +207,15 @@ def _slower(group: Group, choice: Choice, data: Mapping[str, Any]) -> float:
 
 
 def _measured_kinds(report: Measured) -> dict[str, Kind]:
+    """Objects of a kind that nobody tracked came with their masks."""
     return {
         name: Kind(
             name,
-            steps(objects=int(kind["objects"]), profile=str(kind.get("profile", "compact"))),
+            steps(
+                objects=int(kind["objects"]),
+                profile=str(kind.get("profile", "compact")),
+                masks="sam2" not in report.times.stages.get(name, {"sam2": None}),
+            ),
             objects=int(kind["objects"]),
         )
         for name, kind in report.kinds.items()

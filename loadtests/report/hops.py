@@ -5,8 +5,8 @@ chain others computed too, which costs nobody time. Along it:
 
     driver       the load generator was late
     upload       the files travelled
-    client-api   CreateJob as the client saw it, less as the server did
-    api          the server's part of CreateJob
+    client-api   what is left: mostly the way of CreateJob to the server
+    api          the server's part of CreateJob, until the job is in the queue
     queue        the job waited for its turn
     dispatch     from its turn to the first stage run, and between the runs of the chain
     place        a run waited for a place at its stage
@@ -119,8 +119,8 @@ def _job(record: Record, spans: Sequence[Span], began: float) -> JobHops | None:
     server = min(creations, key=lambda span: span.seconds)
     seconds["driver"] = record.sent - record.due
     seconds["upload"] = record.calls.get("Upload", 0.0)
-    seconds["client-api"] = max(0.0, record.calls["CreateJob"] - server.seconds)
-    seconds["api"] = server.seconds
+    # The answer to CreateJob is on its way while the job is begun.
+    seconds["api"] = max(0.0, queued.start - server.start)
     seconds["queue"] = queued.seconds
     dispatches, before = [], queued.end
     for run in chain:
@@ -131,12 +131,9 @@ def _job(record: Record, spans: Sequence[Span], began: float) -> JobHops | None:
         _add_stage(seconds, run)
         before = run.asked.end
     seconds["dispatch"] = sum(dispatches)
-    # The job was taken as soon as it was there: its creation's answer and its queue overlap.
-    total = record.latency
     seconds["end"] = record.heard - (before - began)
-    rest = total - sum(seconds.values())
-    seconds["client-api"] = max(0.0, seconds["client-api"] + rest)
-    return JobHops(record.name, total, seconds, dispatches)
+    seconds["client-api"] = record.latency - sum(seconds.values())
+    return JobHops(record.name, record.latency, seconds, dispatches)
 
 
 def _add_stage(seconds: dict[str, float], run: _Run) -> None:

@@ -131,7 +131,7 @@ def test_the_charts_numbers_are_read() -> None:
     groups = {group.name: group for group in chart.read("production").groups}
     casper = groups["casper"]
     assert casper.rules is not None
-    assert (casper.rules.least, casper.rules.most, casper.rules.cooldown) == (0, 16, 1800)
+    assert (casper.rules.least, casper.rules.most, casper.rules.cooldown) == (0, 40, 1800)
     assert (casper.rules.up_pods, casper.rules.down_window, casper.slices) == (2, 1800, 7)
     assert groups["sam2"].slices == 1 and groups["ingest"].slices == 0
     assert chart.read("").groups[0].rules is None

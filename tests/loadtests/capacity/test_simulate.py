@@ -267,7 +267,7 @@ def test_a_fleet_has_the_gpus_that_it_was_given() -> None:
         assert gpus - 1 <= gpus_of(fixed(world, gpus=gpus, per_day=5000)) <= gpus
     assert all(group.rules is None for group in fixed(world, gpus=8, per_day=5000).groups)
     most = {g.name: g.rules.most for g in scaled(world, most={"casper": 40}, per_day=5000).groups if g.rules}
-    assert most["casper"] == 40 and most["ssr"] == 4
+    assert most["casper"] == 40 and most["ssr"] == 12
 
 
 def test_an_hour_with_thousands_of_jobs_takes_seconds() -> None:
