@@ -8,7 +8,7 @@ from html import escape
 
 _WIDTH, _HEIGHT = 620, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 26
-_COLOURS = ("#0b6bcb", "#c2410c", "#15803d", "#7e22ce", "#737373")
+_COLOURS = ("#0b6bcb", "#c2410c", "#15803d", "#7e22ce", "#737373", "#0891b2", "#be185d", "#a16207")
 
 Line = Sequence[float | None]
 

@@ -73,6 +73,9 @@ def _charts(report: Mapping[str, Any]) -> str:
     latency = {name.replace("_", " "): line for name, line in series.items() if name.endswith(("_p50", "_p95"))}
     groups = {
         "Latency of jobs that ended then, seconds": latency,
+        "Stages of those jobs, p95, seconds": {
+            name.removeprefix("stage "): line for name, line in series.items() if name.startswith("stage ")
+        },
         "Jobs a second": {name: series[name] for name in ("offered", "done", "refused")},
         "Age of the queue, seconds": {"oldest waiting job": series["queue_age"]},
         "Jobs that wait": {"queue": series["queue_length"]},

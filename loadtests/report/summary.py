@@ -237,6 +237,13 @@ def _series(run: Written) -> dict[str, Any]:
         of_line = [[one.latency for one in inside if one.line == line] for _, _, inside in ended]
         for cut in ("p50", "p95"):
             found[f"{line}_{cut}"] = [spread(values).get(cut) for values in of_line]
+    for stage in sorted({run.stage for one in done for run in one.stages}):
+        found[f"stage {stage}"] = [
+            spread([run.seconds for one in inside for run in one.stages if run.stage == stage and not run.cached]).get(
+                "p95"
+            )
+            for _, _, inside in ended
+        ]
     length = whole / count
     found["offered"] = [round(len(inside) / length, 4) for _, _, inside in sent]
     found["refused"] = [round(sum(one.outcome == "refused" for one in inside) / length, 4) for _, _, inside in sent]
