@@ -28,8 +28,9 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
+from orchestrator.claims import Claims
 from orchestrator.patience import patiently
-from orchestrator.references import Answer, References, Role
+from orchestrator.references import Answer, Claim, References, Role
 from services.artifacts import Manifest, Store
 from services.errors import NotFound, OutOfSpace
 from services.store_walk import manifest_at, shelf_at
@@ -61,22 +62,28 @@ class Keeper:
         self._clock = clock
         self._store = store
         self._references = references
+        self._claims = Claims(references)
         self._limit = limit_bytes
 
     async def keep(self, job: str, address: str, *, role: Role) -> bool:
         """Claim the artifact for the job; False if it is gone: make it again."""
-        return await self._settled(lambda: self.try_keep(job, address, role=role))
+        claim = Claim(job, address, role)
+        while True:
+            answer = await self._claims.claim(claim)
+            if (kept := await patiently(self._seen, address, answer)) is not Kept.DOOMED:
+                return kept is Kept.HELD
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def renew(self, address: str) -> bool:
         """Begin the grace period of an artifact that no job needs yet anew; False if it is gone."""
-        there = await self._settled(lambda: self._seen(address, self._references.touch(address)))
-        if there:
-            await patiently(self.weigh, [address])
-        return there
 
-    async def _settled(self, ask: Callable[[], Kept]) -> bool:
-        while (kept := await patiently(ask)) is Kept.DOOMED:
+        def touched() -> Kept:
+            return self._seen(address, self._references.touch(address))
+
+        while (kept := await patiently(touched)) is Kept.DOOMED:
             await asyncio.sleep(_POLL_SECONDS)
+        if kept is Kept.HELD:
+            await patiently(self.weigh, [address])
         return kept is Kept.HELD
 
     def try_keep(self, job: str, address: str, *, role: Role) -> Kept:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -55,6 +55,15 @@ class Answer(StrEnum):
 
 
 @dataclass(frozen=True)
+class Claim:
+    """The wish for a reference: `job` needs the artifact at `address`."""
+
+    job: str
+    address: str
+    role: Role
+
+
+@dataclass(frozen=True)
 class Held:
     """A reference: `job` needs the artifact at `address`. `final` tells that the job has ended."""
 
@@ -88,36 +97,56 @@ class References:
             return connection.execute(query).rowcount > 0
 
     def claim(self, job: str, address: str, *, role: Role) -> Answer:
-        """Record that `job` needs the artifact; it is used now. Only after HELD may it be looked for: what is there
-        then, stays.
+        """`claim_all` for one."""
+        wish = Claim(job, address, role)
+        return self.claim_all([wish])[wish]
+
+    def claim_all(self, claims: Sequence[Claim]) -> dict[Claim, Answer]:
+        """Record that a job needs an artifact, for each, in one transaction; they are used now. Only after HELD may an
+        artifact be looked for: what is there then, stays. Those that are doomed do not keep the others from theirs.
         """
         with self._engine.begin() as connection:
-            return self._claim(connection, job, address, role)
+            return self._claimed(connection, claims)
 
     def claim_within(self, connection: sa.Connection, job: str, addresses: Iterable[str], *, role: Role) -> bool:
-        """`claim` all in somebody's transaction; False if one of them is doomed: roll back then."""
+        """The same in somebody's transaction; False if one of them is doomed: roll back then."""
+        answers = self._claimed(connection, [Claim(job, one, role) for one in addresses])
+        return all(answer is Answer.HELD for answer in answers.values())
+
+    def _claimed(self, connection: sa.Connection, claims: Sequence[Claim]) -> dict[Claim, Answer]:
+        if not claims:
+            return {}
+        now = self._clock()
         # In one order for all, or two transactions could wait for each other.
-        return all(self._claim(connection, job, one, role) is Answer.HELD for one in sorted(set(addresses)))
+        artifacts = [_unmarked(address, used=now) for address in sorted({one.address for one in claims})]
+        use = self._insert(ARTIFACTS).on_conflict_do_update(index_elements=["address"], set_={"used": now})
+        rows = connection.execute(use.returning(ARTIFACTS.c.address, ARTIFACTS.c.doomed), artifacts)
+        answers = {address: self._answer(doomed, now) for address, doomed in rows}
+        # An artifact may be both to a job: of its deliverables it is the last role that counts.
+        held = {(one.job, one.address): one.role for one in claims if answers[one.address] is Answer.HELD}
+        if held:
+            refer = self._insert(REFERENCES)
+            refer = refer.on_conflict_do_update(index_elements=["job", "address"], set_={"role": refer.excluded.role})
+            connection.execute(
+                refer,
+                [
+                    {"job": job, "address": address, "role": role.value, "made": now}
+                    for (job, address), role in sorted(held.items())
+                ],
+            )
+        return {one: answers[one.address] for one in claims}
 
     def touch(self, address: str) -> Answer:
         """The artifact is used now, by no job yet: the grace period begins anew."""
         with self._engine.begin() as connection:
             return self._use(connection, address)
 
-    def _claim(self, connection: sa.Connection, job: str, address: str, role: Role) -> Answer:
-        answer = self._use(connection, address)
-        if answer is Answer.HELD:
-            row = {"job": job, "address": address, "role": role.value, "made": self._clock()}
-            # An artifact may be both: of a job's deliverables it is the last role that counts.
-            query = self._insert(REFERENCES).values(row)
-            connection.execute(
-                query.on_conflict_do_update(index_elements=["job", "address"], set_={"role": role.value})
-            )
-        return answer
-
     def _use(self, connection: sa.Connection, address: str) -> Answer:
         now = self._clock()
         doomed, _ = self._locked(connection, address, {"used": now}, used=now)
+        return self._answer(doomed, now)
+
+    def _answer(self, doomed: float | None, now: float) -> Answer:
         if doomed is None:
             return Answer.HELD
         return Answer.DOOMED if now - doomed < TAKEOVER_SECONDS else Answer.STALE
@@ -126,8 +155,11 @@ class References:
         self, connection: sa.Connection, address: str, changes: Mapping[str, Any], *, used: float
     ) -> tuple[float | None, float]:
         """Take the row's lock, making the row if need be; (doomed, used)."""
-        row = {"address": address, "size": 0, "used": used, "doomed": None, "token": ""}
-        query = self._insert(ARTIFACTS).values(row).on_conflict_do_update(index_elements=["address"], set_=changes)
+        query = (
+            self._insert(ARTIFACTS)
+            .values(_unmarked(address, used=used))
+            .on_conflict_do_update(index_elements=["address"], set_=changes)
+        )
         found = connection.execute(query.returning(ARTIFACTS.c.doomed, ARTIFACTS.c.used)).one()
         return found.doomed, found.used
 
@@ -231,10 +263,7 @@ class References:
 
     def weigh(self, sizes: Mapping[str, int]) -> None:
         """Record the sizes in bytes of artifacts that are there."""
-        rows = [
-            {"address": address, "size": size, "used": 0.0, "doomed": None, "token": ""}
-            for address, size in sorted(sizes.items())
-        ]
+        rows = [_unmarked(address, used=0.0, size=size) for address, size in sorted(sizes.items())]
         if rows:
             query = self._insert(ARTIFACTS)
             query = query.on_conflict_do_update(index_elements=["address"], set_={"size": query.excluded.size})
@@ -259,6 +288,11 @@ class References:
         """Bytes of the store, as far as they are known: every artifact, and the rest as of the last walk."""
         with self._engine.connect() as connection:
             return int(connection.execute(sa.select(sa.func.coalesce(sa.func.sum(ARTIFACTS.c.size), 0))).scalar_one())
+
+
+def _unmarked(address: str, *, used: float, size: int = 0) -> dict[str, Any]:
+    """The row of an artifact that nobody deletes."""
+    return {"address": address, "size": size, "used": used, "doomed": None, "token": ""}
 
 
 def _at(address: str) -> sa.Update:
