@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +20,8 @@ _MOST_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Span:
-    """One span. Times are seconds since the epoch."""
+    """One span. Ids are hex; `parent` is "" for a root. Times are seconds since the epoch. failed: why, "" if it did
+    not."""
 
     trace: str
     id: str
@@ -30,7 +31,7 @@ class Span:
     start: float
     end: float
     attributes: dict[str, Any] = field(default_factory=dict)
-    failed: bool = False
+    failed: str = ""
 
     @property
     def seconds(self) -> float:
@@ -38,8 +39,9 @@ class Span:
 
 
 @contextmanager
-def collecting(path: Path) -> Iterator[dict[str, str]]:
-    """A collector for the length of the block; yields the environment that sends spans to it."""
+def receiving(take: Callable[[list[Span]], None]) -> Iterator[str]:
+    """A collector on this machine for the length of the block, which yields its address; `take` is called in threads,
+    one at a time."""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     lock = threading.Lock()
@@ -55,9 +57,8 @@ def collecting(path: Path) -> Iterator[dict[str, str]]:
             body = self.rfile.read(length)
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            found = [json.dumps(asdict(span)) for span in _spans(ExportTraceServiceRequest.FromString(body))]
-            with lock, path.open("a") as file:
-                file.writelines(f"{line}\n" for line in found)
+            with lock:
+                take(list(_spans(ExportTraceServiceRequest.FromString(body))))
             self.send_response(200)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", "0")
@@ -66,16 +67,29 @@ def collecting(path: Path) -> Iterator[dict[str, str]]:
         def log_message(self, *_: Any) -> None:
             """Nothing."""
 
-    path.touch()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.server_port}"}
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
+        thread.join()
+
+
+@contextmanager
+def collecting(path: Path) -> Iterator[dict[str, str]]:
+    """A collector that writes to `path`; yields the environment that sends spans to it."""
+    path.touch()
+
+    def take(spans: list[Span]) -> None:
+        with path.open("a") as file:
+            file.writelines(f"{json.dumps(asdict(span))}\n" for span in spans)
+
+    with receiving(take) as address:
+        yield {"OTEL_EXPORTER_OTLP_ENDPOINT": address}
 
 
 def read_spans(path: Path) -> list[Span]:
@@ -99,7 +113,7 @@ def _spans(request: Any) -> Iterator[Span]:
                     start=one.start_time_unix_nano / 1e9,
                     end=one.end_time_unix_nano / 1e9,
                     attributes=_values(one.attributes),
-                    failed=one.status.code == 2,
+                    failed=(one.status.message or "failed") if one.status.code == 2 else "",
                 )
 
 

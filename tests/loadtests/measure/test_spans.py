@@ -30,7 +30,7 @@ def test_what_an_exporter_sends_is_kept(tmp_path: Path) -> None:
     inner_span, outer_span = read_spans(path)
     assert (outer_span.name, outer_span.service, outer_span.parent) == ("outer", "omnimatte-casper", "")
     assert outer_span.attributes == {"omnimatte.job": "7", "seconds": 0.5}
-    assert (inner_span.parent, inner_span.trace, inner_span.failed) == (outer_span.id, outer_span.trace, True)
+    assert (inner_span.parent, inner_span.trace, inner_span.failed) == (outer_span.id, outer_span.trace, "failed")
     assert 0 <= inner_span.seconds <= outer_span.seconds
 
 

@@ -13,13 +13,14 @@ import pytest
 import toys
 from conftest import make_spec
 
+from loadtests.measure.spans import Span
 from orchestrator.api import omnimatte_pb2 as pb
 from orchestrator.client import Client
 from orchestrator.runners.triton import TritonRunner
 from orchestrator.triton_server import TritonServer
 from services.stage import Request
 from tests.model_repository.toy_server import toy_server
-from tests.orchestrator.observe.collector import Seen, TraceCollector
+from tests.orchestrator.observe.collector import TraceCollector
 
 ROOT = Path(__file__).resolve().parents[3]
 TOYS = Path(toys.__file__).parent
@@ -94,14 +95,14 @@ def create(address: str, seed: int, environment: dict[str, str]) -> str:
     return done.stdout.strip()
 
 
-def one(spans: list[Seen], name: str, **attributes: str) -> Seen:
+def one(spans: list[Span], name: str, **attributes: str | bool) -> Span:
     wanted = {f"omnimatte.{key}": value for key, value in attributes.items()}
     found = [span for span in spans if span.name == name and wanted.items() <= span.attributes.items()]
     assert len(found) == 1, (name, attributes, sorted(span.name for span in spans))
     return found[0]
 
 
-def chain(spans: list[Seen], span: Seen) -> list[str]:
+def chain(spans: list[Span], span: Span) -> list[str]:
     """Names from the root to `span`."""
     by_id = {each.id: each for each in spans}
     names = [span.name]
@@ -111,7 +112,7 @@ def chain(spans: list[Seen], span: Seen) -> list[str]:
     return names
 
 
-def attempts(spans: list[Seen], job: str) -> list[Seen]:
+def attempts(spans: list[Span], job: str) -> list[Span]:
     return [span for span in spans if span.name == "attempt" and span.attributes["omnimatte.job"] == job]
 
 
@@ -137,7 +138,7 @@ def test_one_trace_leads_from_the_client_to_the_stage(collector: TraceCollector,
     assert attempt.attributes["omnimatte.state"] == "succeeded"
     assert work.attributes["omnimatte.job"] == job
     assert work.attributes["omnimatte.tenant"] == "local"
-    assert work.attributes["omnimatte.cached"] == "False"
+    assert work.attributes["omnimatte.cached"] is False
     assert not any(span.failed for span in mine)
 
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
@@ -190,7 +191,7 @@ def test_a_job_goes_on_with_its_trace_after_a_restart(collector: TraceCollector,
     [attempt] = attempts(spans, job)
     assert attempt.trace == root.trace
     assert attempt.attributes["omnimatte.state"] == "succeeded"
-    assert one(spans, "stage ingest", subject="ingest", cached="True").trace == root.trace
+    assert one(spans, "stage ingest", subject="ingest", cached=True).trace == root.trace
 
 
 def test_without_an_exporter_there_is_no_trace(client: Client, tmp_path: Path) -> None:
@@ -251,7 +252,7 @@ async def test_a_stage_on_triton_goes_on_with_the_trace_and_logs_whom_it_is_for(
     cup = one(mine, "toy", subject="toy/cup")
     assert (cup.service, cup.parent, cup.attributes["omnimatte.job"]) == ("omnimatte-toy", parent, "j1")
     assert sorted(span.name for span in mine if span.parent == cup.id) == ["load", "run"]
-    assert one(mine, "toy", subject="toy/vase").attributes["omnimatte.cached"] == "True"
+    assert one(mine, "toy", subject="toy/vase").attributes["omnimatte.cached"] is True
 
     lines = [json.loads(line) for line in server.log_path.read_text().splitlines() if line.startswith('{"time"')]
     [line] = [line for line in lines if line["message"].startswith("toy/cup is done")]
