@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -87,6 +88,8 @@ def _target(
     name: str, scenario: Scenario, out: Path, environment: dict[str, str]
 ) -> Iterator[tuple[Target, FakeStand | None]]:
     """What is put under load, and the stand that it is, if it is one of fakes."""
+    # An earlier run's jobs would go on.
+    shutil.rmtree(out / "stand", ignore_errors=True)
     if name == "fakes":
         with fake_stand(
             scenario.stand, tenants=scenario.tenants, folder=out / "stand", environment=environment

@@ -8,6 +8,7 @@ and its mean and p95 latency are held against those of the run. Exit status 1 if
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ WITHIN = 0.15
 
 def level(scenario: Scenario, rate: float, out: Path) -> Difference:
     """The run at `rate` jobs a second, and what the simulation says of it."""
+    shutil.rmtree(out / "stand", ignore_errors=True)
     asked = replace(scenario, name=f"{scenario.name}-{rate:g}", arrivals=Poisson(rate))
     with (
         tracing_to(out, asked) as environment,

@@ -5,6 +5,7 @@ Must not know: what was done to it.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,8 +38,13 @@ def overload(run: Written, burst: Mapping[str, float]) -> dict[str, Any]:
         "goodput": round(len(done) / (end - begin) / most, 4) if most else None,
         "refused": len(refused),
         "hinted": round(sum(one.retry_after > 0 for one in refused) / len(refused), 4) if refused else None,
-        "recovery_seconds": calm_after(run, end, normal=max([_NORMAL_SECONDS, *before])),
+        "recovery_seconds": calm_after(run, end, normal=_normal(before)),
     }
+
+
+def _normal(ages: Sequence[float]) -> float:
+    """Of the queue before anything happened; not its worst moment, which a late start may have made."""
+    return max(_NORMAL_SECONDS, statistics.median(ages)) if ages else _NORMAL_SECONDS
 
 
 def capacity(run: Written) -> float:
@@ -67,10 +73,8 @@ def calm_after(run: Written, moment: float, *, normal: float) -> float | None:
 
 def recoveries(run: Written, marks: Sequence[tuple[float, str]]) -> list[dict[str, Any]]:
     """For each thing that was done to the service: how long until jobs ended again, and until the queue was calm."""
-    calm = sorted(
-        queue_age(one) for one in run.samples if one.time - run.began < min((at for at, _ in marks), default=0)
-    )
-    normal = max([_NORMAL_SECONDS, *calm[-max(1, len(calm) // 10) :]])
+    first = min((at for at, _ in marks), default=0.0)
+    normal = _normal([queue_age(one) for one in run.samples if one.time - run.began < first])
     ends = sorted(one.ended for one in run.records if one.outcome == "succeeded")
     found = []
     for at, words in marks:
