@@ -9,7 +9,7 @@ import errno
 import hashlib
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -47,7 +47,8 @@ def open_source(source: Path | str | Iterable[bytes], filename: str = "") -> Sou
         NotFound: there is no such file. BadInput: it is empty.
     """
     if not isinstance(source, Path | str):
-        return Source(filename, None, source, again=False)
+        # A list can be read twice; what an iterator has given is gone.
+        return Source(filename, None, source, again=isinstance(source, Sequence))
     path = Path(source)
     if path.is_dir():
         masks.images(path)

@@ -129,6 +129,12 @@ class Flaky(omnimatte_pb2_grpc.OmnimatteServicer):
             context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
         return pb.Job(name="jobs/1")
 
+    def Upload(self, requests: Any, context: grpc.ServicerContext) -> pb.UploadResponse:
+        self.calls.append([one.chunk for one in requests if one.chunk])
+        if len(self.calls) == 1:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+        return pb.UploadResponse(file=pb.File(digest="0" * 64))
+
     def GetJob(self, request: Any, context: grpc.ServicerContext) -> pb.Job:
         self.calls.append(request)
         context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no")
@@ -155,6 +161,16 @@ def test_what_is_sent_again_is_the_same_wish(flaky: tuple[Flaky, str]) -> None:
         assert client.create_job(SPEC).name == "jobs/1"
     first, second = servicer.calls
     assert first.request_id == second.request_id != ""
+
+
+def test_a_list_of_bytes_is_sent_again_and_an_iterator_is_not(flaky: tuple[Flaky, str]) -> None:
+    servicer, address = flaky
+    with Client(address, retry=QUICK) as client:
+        assert client.upload([b"one", b"two"])["digest"] == "0" * 64
+        assert servicer.calls == [[b"one", b"two"]] * 2
+        servicer.calls.clear()
+        with pytest.raises(Unavailable):
+            client.upload(iter([b"one", b"two"]))
 
 
 def test_what_the_first_call_has_deleted_is_deleted(flaky: tuple[Flaky, str]) -> None:
