@@ -22,7 +22,7 @@ from services.artifacts import Store
 from services.errors import BadInput, BadOption, Unavailable
 from services.stage import Progress, Request
 
-TABLES = {"short": {"ingest": (0.3,), "casper": (0.4, 0.6)}, "long": {"ingest": (2.0,)}}
+TABLES = {"short": {"ingest": (0.3,), "casper": (0.4, 0.6)}, "long": {"ingest": (600.0,)}}
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ async def test_a_run_takes_its_time_and_is_found_afterwards(tmp_path: Path) -> N
     async with served(tmp_path) as one:
         request = Request("ingest", {"kind": "video"}, {"upload": one.upload("short", 1)})
         made = await one.runner.run(request, on_progress=ignored)
-        assert made.seconds == pytest.approx(0.3, abs=0.15)
+        assert made.seconds >= 0.29
         assert made.gpu is False and made.cached is False
         again = await one.runner.run(request, on_progress=ignored)
         assert (again.address, again.cached) == (made.address, True)
         # What comes after knows what kind of clip it is.
         later = await one.runner.run(Request("casper", {}, {"video": made.address}), on_progress=ignored)
         assert later.meta["kind"] == "short" and later.gpu is True
-        assert 0.35 < later.seconds < 0.8
+        assert later.seconds >= 0.39
 
 
 async def test_what_has_no_instance_queues_and_is_counted(tmp_path: Path) -> None:
@@ -78,26 +78,28 @@ async def test_what_has_no_instance_queues_and_is_counted(tmp_path: Path) -> Non
         before = await asyncio.to_thread(statistics, [one.address])
         requests = [Request("ingest", {}, {"upload": one.upload("short", number)}) for number in range(3)]
         work = [asyncio.create_task(one.runner.run(request, on_progress=ignored)) for request in requests]
-        await asyncio.sleep(0.15)
-        assert 'nv_inference_pending_request_count{model="ingest",version="1"} 2' in await one.figures()
+        while 'nv_inference_pending_request_count{model="ingest",version="1"} 2' not in await one.figures():
+            await asyncio.sleep(0.01)
         await asyncio.gather(*work)
         times = between(before, await asyncio.to_thread(statistics, [one.address]))["ingest"]
         assert times.requests == 3
-        assert times.computed == pytest.approx(0.9, abs=0.4)
-        # One did not wait, the second for one, the third for two.
-        assert times.queued == pytest.approx(0.9, abs=0.4)
+        assert times.computed >= 0.85
+        # One did not wait, the second for one, the third for two; they did not come quite at once.
+        assert times.queued >= 0.6
 
 
 async def test_progress_is_told_and_a_cancelled_run_frees_its_instance(tmp_path: Path) -> None:
-    async with served(tmp_path, scale=2.0) as one:
+    async with served(tmp_path) as one:
         told: list[Progress] = []
         request = Request("ingest", {}, {"upload": one.upload("long", 1)})
         work = asyncio.create_task(one.runner.run(request, on_progress=told.append))
-        await asyncio.sleep(1.5)
+        while not told:
+            await asyncio.sleep(0.01)
         work.cancel()
         await asyncio.wait([work])
-        assert [event.done for event in told] == [1]
-        async with asyncio.timeout(2.0):
+        assert (told[0].done, told[0].total) == (1, 600)
+        # There is one instance, and the other run would have had it for ten minutes.
+        async with asyncio.timeout(60.0):
             await one.runner.run(Request("ingest", {}, {"upload": one.upload("short", 2)}), on_progress=ignored)
 
 
@@ -127,7 +129,7 @@ async def test_it_can_be_made_slow(tmp_path: Path) -> None:
 
         await asyncio.to_thread(put, json.dumps({"slow": 3.0}).encode())
         slow = await one.runner.run(Request("ingest", {}, {"upload": one.upload("short", 1)}), on_progress=ignored)
-        assert slow.seconds == pytest.approx(0.9, abs=0.2)
+        assert slow.seconds >= 0.85
         with pytest.raises(urllib.error.HTTPError, match="400"):
             await asyncio.to_thread(put, b'{"slow": "very"}')
 
