@@ -1,40 +1,31 @@
-"""Writes the finished frames in every format that was asked for, frame by frame.
+"""Everything that a job delivers: one writer per format, and what layers.json says about their files.
 
-Must not know: how frames are finished.
+Must not know: how frames are finished, or how a format is written.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
 from services.artifacts import Artifact, Draft
+from services.deliverables import MOVIES, PROJECTS, Delivery
 from services.errors import BadOption
-from services.finish import images
-from services.finish.sources import Integers
-from services.video.encode import Family, Form, Movie, bleed
-from services.video.timing import Timeline
+from services.finish import movies, sidecars
+from services.finish.color import Conversion, space_of
+from services.finish.images import ExrWriter, PngWriter
+from services.finish.movies import MovieWriter, PreviewWriter
+from services.finish.names import Kind, Names, channel_names
+from services.finish.shot import Shot, Writer
+from services.video.encode import CODECS, Family, Form, require
+from services.video.timing import Timeline, timecode
 
-FORMATS = ("png", "webm", "prores", "exr")
-_SUFFIX = {"webm": "webm", "prores": "mov"}
-_NOTES: dict[str, dict[str, Any]] = {
-    "png": images.PNG,
-    "exr": images.EXR,
-    "webm": {"color": "VP9 4:2:0, limited range", "alpha": "straight", "bits": 8},
-    "prores": {"color": "ProRes 4444, limited range", "alpha": "straight", "bits": 12},
-}
-
-
-def checked(formats: list[str]) -> list[str]:
-    """`formats` without repetitions. Raises BadOption for one that does not exist."""
-    for name in formats:
-        if name not in FORMATS:
-            raise BadOption(f"there is no format {name!r}; choose from {', '.join(FORMATS)}.", field="formats")
-    return list(dict.fromkeys(formats))
+_MOVIE_BITS = {"webm": 8, "hevc": 8, "prores": 12}
 
 
 @dataclass
@@ -44,87 +35,192 @@ class Deliverables:
     Attributes:
         draft: where files go.
         video: the ingested clip, whose timing, aspect, colour and sound all files share.
-        formats: names out of FORMATS.
-        labels: of the layers to deliver.
+        formats: names out of services.deliverables.FORMATS, checked.
+        labels: of the layers to deliver. objects: of all objects of the job.
         peak: 255 or 65535.
+        how: names, depths and colour spaces.
+        clip: what the clip is called.
     """
 
     draft: Draft
     video: Artifact
-    formats: list[str]
+    formats: Sequence[str]
     labels: list[str]
+    objects: list[str]
     peak: int
+    how: Delivery
+    clip: str
     _closing: ExitStack = field(default_factory=ExitStack)
-    _movies: dict[str, Movie] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises BadOption for names that would meet, and for a clip that a codec cannot hold."""
+        self.names = Names(self.clip, self.how.name, self.how.start_frame)
+        self.timeline = timeline_of(self.video)
+        self._form = self._clips_form()
+        for family in self._families:
+            require(self._form, cast(Family, family), alpha=bool(self.labels))
+        _require_distinct(self._paths())
 
     def __enter__(self) -> Deliverables:
         self._folder = Path(self._closing.enter_context(tempfile.TemporaryDirectory()))
-        self._timeline = timeline_of(self.video)
-        self._sequences: list[images.PngWriter | images.ExrWriter] = []
-        meta = self.video.meta
-        aspect = Fraction(str(meta["sample_aspect_ratio"]))
-        if "png" in self.formats:
-            self._sequences.append(images.PngWriter(self.draft))
-        if "exr" in self.formats:
-            self._sequences.append(
-                images.ExrWriter(self.draft, peak=self.peak, timeline=self._timeline, pixel_aspect=float(aspect))
-            )
-        sound = self._sound()
-        form = Form(
-            width=int(meta["width"]),
-            height=int(meta["height"]),
-            timeline=self._timeline,
-            sample_aspect_ratio=aspect,
-            matrix=str(meta["color"]["matrix"]),
-        )
-        for name in self.formats:
-            if name in _SUFFIX:
-                for stem in self._stems():
-                    path = f"{stem}.{_SUFFIX[name]}"
-                    self._movies[path] = self._movie(path, form, cast(Family, name), sound)
+        self._sound = self._extracted()
+        self._writers = self._made()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()
 
-    def write(self, index: int, background: Integers, layers: dict[str, Integers]) -> None:
-        """Frame `index`: background [H, W, 3] and the layers to deliver, [H, W, 4], by label."""
-        frames = {"background": background} | {f"layers/{label}": layers[label] for label in self.labels}
-        for stem, image in frames.items():
-            for sequence in self._sequences:
-                sequence.write(stem, index, image)
-            wanted = [movie for path, movie in self._movies.items() if path.rpartition(".")[0] == stem]
-            spread = bleed(image) if wanted and image.shape[2] == 4 else image
-            for movie in wanted:
-                movie.write(spread)
+    def write(self, shot: Shot) -> None:
+        for writer in self._writers:
+            writer.write(shot)
 
     def close(self) -> None:
         """Finish the movies and hand them, and the sound of image sequences, to the draft."""
-        for path, movie in self._movies.items():
-            movie.close()
-            self.draft.put(path, self._folder / path)
-        if self._sequences and self.video.meta["audio"]:
-            self.draft.put("audio.mka", self._folder / "audio.mka")
+        for writer in self._writers:
+            writer.close()
+        if self._sound is not None and self.sound_file:
+            self.draft.put(self.sound_file, self._sound)
 
-    def files(self, stem: str) -> dict[str, str]:
-        """Format -> path of `stem`'s files, with %05d for the frame's number."""
-        return {name: f"{stem}.{_SUFFIX[name]}" if name in _SUFFIX else f"{stem}/%05d.{name}" for name in self.formats}
+    @property
+    def sound_file(self) -> str | None:
+        """Where the sound lies for those who take sequences; None where movies carry it, or there is none."""
+        sequences = "png" in self.formats or "exr" in self.formats
+        return "audio.mka" if self.video.meta["audio"] and sequences else None
+
+    @property
+    def timecode(self) -> str:
+        return timecode(self.how.start_frame, self.timeline.fps)
+
+    @property
+    def projects(self) -> list[str]:
+        return [name for name in self.formats if name in PROJECTS]
+
+    def files(self, label: str = "") -> dict[str, str]:
+        """Format -> path of a layer's, or the background's, files, with %05d for the frame's number."""
+        kind = Kind.LAYER if label else Kind.BACKGROUND
+        found: dict[str, str] = {}
+        for name in self.formats:
+            if name == "png":
+                found[name] = self.names.sequence(kind, label, suffix="png")
+            elif name == "exr":
+                found[name] = self.names.sequence(Kind.EVERYTHING, suffix="exr")
+            elif name in MOVIES:
+                found[name] = self.names.movie(kind, label, suffix=movies.SUFFIX[name])
+        return found
+
+    def beside(self) -> dict[str, Any]:
+        """What lies beside the layers, by format, as layers.json has it."""
+        found: dict[str, Any] = {}
+        if "masks" in self.formats:
+            found["masks"] = {label: self.names.sequence(Kind.MASK, label, suffix="png") for label in self.objects}
+        if "mattes" in self.formats:
+            found["mattes"] = {label: self.names.sequence(Kind.MATTE, label, suffix="png") for label in self.labels}
+        if "depth" in self.formats:
+            found["depth"] = self.names.sequence(Kind.DEPTH, suffix="png")
+        if "preview" in self.formats:
+            shown = (("checker", Kind.CHECKER), ("color", Kind.COLOR))
+            found["previews"] = {"background": {"plain": self.names.movie(Kind.PREVIEW, suffix="mp4")}} | {
+                label: {name: self.names.movie(kind, label, suffix="mp4") for name, kind in shown}
+                for label in self.labels
+            }
+        return found
+
+    def channels(self) -> dict[str, str]:
+        """Label -> layer of the EXR; {} without one."""
+        return channel_names(self.labels) if "exr" in self.formats else {}
 
     def notes(self) -> dict[str, dict[str, Any]]:
-        """What colour and alpha mean in each format delivered."""
-        bits = 8 if self.peak == 255 else 16
-        return {name: {"bits": bits} | _NOTES[name] for name in self.formats}
+        """What colour and alpha mean in each format of pictures."""
+        own = space_of(self.video.meta["color"])
+        display = f"converted to {self.how.color}" if self._graded is not None else f"as in the input ({own})"
+        found: dict[str, dict[str, Any]] = {}
+        for name in self.formats:
+            if name == "png":
+                bits = self.how.png_bits or (8 if self.peak == 255 else 16)
+                found[name] = {"bits": bits, "color": display, "alpha": "straight", "space": self.how.color or own}
+            elif name == "exr":
+                color = f"scene-linear, {self.how.exr_color}, from {own}"
+                found[name] = {"bits": 16, "color": color, "alpha": "premultiplied", "space": self.how.exr_color}
+            elif name in MOVIES:
+                coded = f"{display}; {CODECS[name].transparent}, limited range"
+                found[name] = {
+                    "bits": _MOVIE_BITS[name],
+                    "color": coded,
+                    "alpha": "straight",
+                    "space": self.how.color or own,
+                }
+        return found
 
-    def _stems(self) -> list[str]:
-        return ["background", *(f"layers/{label}" for label in self.labels)]
+    @property
+    def _families(self) -> list[str]:
+        return [name for name in self.formats if name in MOVIES]
 
-    def _movie(self, path: str, form: Form, family: Family, sound: Path | None) -> Movie:
-        target = self._folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        alpha = path.startswith("layers/")
-        return Movie(target, form, family=family, alpha=alpha, sound=None if alpha else sound)
+    @property
+    def _graded(self) -> Conversion | None:
+        """To the display space asked for; None where the clip's own codes stay."""
+        if not self.how.color:
+            return None
+        conversion = Conversion(self.video.meta["color"], self.how.color)
+        return None if conversion.identity else conversion
 
-    def _sound(self) -> Path | None:
+    def _made(self) -> list[Writer]:
+        draft, names, labels, peak = self.draft, self.names, self.labels, self.peak
+        graded = self._graded
+        made: list[Writer] = []
+        if "png" in self.formats:
+            made.append(PngWriter(draft, names, labels, peak, graded, self.how.png_bits))
+        if "exr" in self.formats:
+            made.append(self._exr())
+        for family in self._families:
+            form, folder = self._form, self._folder
+            made.append(
+                MovieWriter(draft, names, labels, cast(Family, family), form, folder, peak, graded, self._sound)
+            )
+        if "preview" in self.formats:
+            made.append(
+                PreviewWriter(draft, names, labels, self._form, self._folder, self.how.preview_color, self._sound)
+            )
+        if "masks" in self.formats:
+            made.append(sidecars.MaskWriter(draft, names))
+        if "mattes" in self.formats:
+            made.append(sidecars.MatteWriter(draft, names))
+        if "depth" in self.formats:
+            made.append(sidecars.DepthWriter(draft, names))
+        return made
+
+    def _exr(self) -> ExrWriter:
+        meta, space = self.video.meta, self.how.exr_color
+        return ExrWriter(
+            self.draft,
+            self.names,
+            self.labels,
+            self.peak,
+            convert=Conversion(meta["color"], space),
+            space=space,
+            compression=self.how.exr_compression,
+            pixel_aspect=float(Fraction(str(meta["sample_aspect_ratio"]))),
+            comments=f"{float(self.timeline.fps):.6g} frames per second; premultiplied, scene-linear ({space})",
+        )
+
+    def _clips_form(self) -> Form:
+        meta = self.video.meta
+        color = meta["color"]
+        form = Form(
+            width=int(meta["width"]),
+            height=int(meta["height"]),
+            timeline=self.timeline,
+            sample_aspect_ratio=Fraction(str(meta["sample_aspect_ratio"])),
+            matrix=str(color["matrix"]),
+            primaries=str(color["primaries"]),
+            transfer=str(color["transfer"]),
+            timecode=self.timecode,
+        )
+        if self._graded is None:
+            return form
+        transfer = {"srgb": "srgb", "rec709": "bt709"}[self.how.color]
+        return replace(form, matrix="bt709", primaries="bt709", transfer=transfer)
+
+    def _extracted(self) -> Path | None:
         if not self.video.meta["audio"]:
             return None
         path = self._folder / "audio.mka"
@@ -133,7 +229,27 @@ class Deliverables:
                 file.write(piece)
         return path
 
+    def _paths(self) -> list[str]:
+        """Every path and pattern of the delivery."""
+        pictures = [self.files(), *(self.files(label) for label in self.labels)]
+        found = [path for files in pictures for name, path in files.items() if name != "exr"]
+        beside = self.beside()
+        for name in ("masks", "mattes"):
+            found += beside.get(name, {}).values()
+        found += [path for shown in beside.get("previews", {}).values() for path in shown.values()]
+        return [*found, *([beside["depth"]] if "depth" in beside else [])]
+
 
 def timeline_of(video: Artifact) -> Timeline:
     """The timing of an ingested clip."""
     return Timeline.from_json(str(video.meta["fps"]), video.meta["timestamps"])
+
+
+def _require_distinct(paths: list[str]) -> None:
+    seen: set[str] = set()
+    for path in paths:
+        if path.lower() in seen:  # Some file systems do not tell capitals from small letters.
+            raise BadOption(
+                f"two files would both be called {path!r}; choose another name, or other labels.", field="name"
+            )
+        seen.add(path.lower())

@@ -16,7 +16,7 @@ from services.finish import provenance
 from services.finish.deliver import Deliverables
 from services.finish.sources import Sources
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def build(params: dict[str, Any], sources: Sources, deliverables: Deliverables, 
     meta = sources.video.meta
     made = provenance.ancestors(sources.inputs)
     finish_row = {"stage": "finish", "subject": "all layers", "seconds": round(measured.seconds, 3), "address": ""}
-    sequences = [name for name in deliverables.formats if name in ("png", "exr")]
+    channels = deliverables.channels()
     return {
         "version": VERSION,
         "job": params.get("job"),
@@ -72,15 +72,22 @@ def build(params: dict[str, Any], sources: Sources, deliverables: Deliverables, 
         "width": sources.width,
         "height": sources.height,
         "frames": sources.frames,
+        "start_frame": deliverables.how.start_frame,
+        "timecode": deliverables.timecode,
         "fps": meta["fps"],
         "timestamps": meta["timestamps"],
         "sample_aspect_ratio": meta["sample_aspect_ratio"],
         "bit_depth": meta["bit_depth"],
         "color": meta["color"],
-        "audio": dict(meta["audio"]) | {"file": "audio.mka" if sequences else None} if meta["audio"] else None,
+        "audio": dict(meta["audio"]) | {"file": deliverables.sound_file} if meta["audio"] else None,
         "formats": deliverables.notes(),
-        "background": {"files": deliverables.files("background")},
-        "layers": [{"label": label, "files": deliverables.files(f"layers/{label}")} for label in deliverables.labels],
+        "background": {"files": deliverables.files()},
+        "layers": [
+            {"label": label, "files": deliverables.files(label)}
+            | ({"channels": channels[label]} if label in channels else {})
+            for label in deliverables.labels
+        ],
+        **deliverables.beside(),
         "occluders": [label for label in sources.labels if label not in deliverables.labels],
         "order": order_by_label(measured, sources),
         "recomposition": recomposition(measured, peak=sources.peak),

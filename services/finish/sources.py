@@ -40,6 +40,7 @@ class Frame:
         background: [H, W, 3] float32.
         layers: one per composited object, in job order.
         masks: [H, W, N] bool, every object of the job, disjoint.
+        depth: [h, w] float16, 0 far .. 1 near, at the depth model's size.
     """
 
     index: int
@@ -47,6 +48,7 @@ class Frame:
     background: Floats
     layers: tuple[Layer, ...]
     masks: NDArray[np.bool_]
+    depth: Floats
 
 
 class Sources:
@@ -87,6 +89,7 @@ class Sources:
         start, stop = block.start, block.stop
         images: Any = self.video.array("frames")[start:stop]
         backgrounds: Any = self.inputs["background"].array("frames")[start:stop]
+        depths: Any = self.inputs["depth"].array("depth")[start:stop]
         layers: list[tuple[Any, Any]] = []
         for i in self.composited:
             artifact = self.inputs[f"layer/{self.tracks[i].label}"]
@@ -99,6 +102,7 @@ class Sources:
                 background=self._native(backgrounds[k]),
                 layers=tuple(Layer(self._native(rgb[k]), self._native(alpha[k])) for rgb, alpha in layers),
                 masks=masks[k],
+                depth=depths[k],
             )
 
     def working(self, block: range) -> tuple[Floats, NDArray[np.bool_]]:

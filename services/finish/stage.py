@@ -12,19 +12,21 @@ import re
 import time
 
 from services.artifacts import Artifact
+from services.deliverables import check_formats, delivery_of
 from services.errors import BadOption
 from services.finish import ordering, page, preview, report
-from services.finish.deliver import Deliverables, checked
-from services.finish.sources import Sources
-from services.finish.transfer import finish_frame
+from services.finish.deliver import Deliverables
+from services.finish.shot import Shot
+from services.finish.sources import Frame, Sources
+from services.finish.transfer import Finished, finish_frame
 from services.stage import Params, Stage, Work
 
-_LABEL = re.compile(r"[^/\\\x00-\x1f]{1,100}")
+_LABEL = re.compile(r"[^/\\%\x00-\x1f]{1,100}")
 
 
 class Finish(Stage):
     name = "finish"
-    version = 1
+    version = 2
 
     def run(self, work: Work) -> Params:
         """Raises BadOption for an unknown format, a label that cannot name a file, or inputs that do not fit."""
@@ -40,7 +42,17 @@ class Finish(Stage):
                 raise BadOption(
                     f"the label {label!r} cannot name a file; use letters, digits, - and _.", field="layers"
                 )
-        formats = checked(list(work.params["formats"]))
+        how = delivery_of(work.params.get("delivery", {}))
+        deliverables = Deliverables(
+            draft=work.draft,
+            video=sources.video,
+            formats=check_formats(work.params["formats"]),
+            labels=labels,
+            objects=[track.label for track in sources.tracks],
+            peak=sources.peak,
+            how=how,
+            clip=_clip_name(work.params, sources.video),
+        )
         order = ordering.of_clip(sources, work.check)
         peak = sources.peak
         plan = preview.plan(
@@ -48,15 +60,14 @@ class Finish(Stage):
         )
         album = preview.Album(plan, sources.labels)
         errors: list[float] = []
-        with Deliverables(work.draft, sources.video, formats, labels, peak) as deliverables:
+        with deliverables:
             for block in sources.blocks():
                 for frame in sources.read(block):
                     work.check()
                     row = [int(k) for k in order[frame.index]]
                     done = finish_frame(frame, row, objects=sources.composited, peak=peak)
                     errors.append(done.square_error)
-                    named = dict(zip(sources.labels, done.layers, strict=True))
-                    deliverables.write(frame.index, done.background, named)
+                    deliverables.write(_shot(frame, done, sources))
                     if frame.index in plan.indices:
                         album.add(frame.image, done.background, done.layers)
                     work.progress(frame.index + 1, sources.frames, "frames")
@@ -72,6 +83,11 @@ class Finish(Stage):
             "recomposition_psnr": content["recomposition"]["psnr_db"],
             "order": report.order_runs(measured, sources),
         }
+
+
+def _shot(frame: Frame, done: Finished, sources: Sources) -> Shot:
+    masks = {track.label: frame.masks[..., n] for n, track in enumerate(sources.tracks)}
+    return Shot(frame.index, done.background, dict(zip(sources.labels, done.layers, strict=True)), masks, frame.depth)
 
 
 def _clip_name(params: Params, video: Artifact) -> str:

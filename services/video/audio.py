@@ -24,9 +24,10 @@ _ANYWHERE = {"aac", "alac", "mp3", "mp2", "ac3", "eac3", "pcm_s16le", "pcm_s24le
 _COPIES = {
     "webm": {"opus", "vorbis"},
     "mov": _ANYWHERE | {"pcm_s16be", "pcm_s24be"},
+    "mp4": {"aac", "alac", "mp3", "ac3", "eac3"},
     "matroska": _ANYWHERE | {"flac", "opus", "vorbis", "dts", "truehd", "pcm_s16be", "pcm_s24be", "pcm_u8"},
 }
-_OTHERWISE = {"webm": ("libopus", 48000), "mov": ("pcm_s16le", None), "matroska": ("flac", None)}
+_OTHERWISE = {"webm": ("libopus", 48000), "mp4": ("aac", 48000), "mov": ("pcm_s16le", None), "matroska": ("flac", None)}
 _SOUND = "its sound is damaged or of an unknown kind; export the video again with AAC sound, or without any."
 
 
@@ -71,7 +72,7 @@ class Track:
     def __init__(
         self, output: OutputContainer, source: InputContainer, *, family: str, origin: Fraction = Fraction(0)
     ) -> None:
-        """family: "webm", "mov" or "matroska"; which codecs are copied follows from it."""
+        """family: "webm", "mov", "mp4" or "matroska"; which codecs are copied follows from it."""
         self._output = output
         self._input: AudioStream = source.streams.audio[0]
         self._origin = origin

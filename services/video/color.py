@@ -21,6 +21,9 @@ _MATRIX = {0: "rgb", 1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m
 _TRANSFER = {1: "bt709", 4: "gamma22", 5: "gamma28", 6: "bt709", 7: "smpte240m", 8: "linear", 13: "srgb"}
 _TRANSFER |= {14: "bt709", 15: "bt709", 16: "pq", 18: "hlg"}
 _PRIMARIES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 11: "dci-p3", 12: "display-p3"}
+PRIMARIES_TAGS = {name: tag for tag, name in reversed(_PRIMARIES.items())}
+TRANSFER_TAGS = {name: tag for tag, name in reversed(_TRANSFER.items())}
+"""The lowest number of each name."""
 _SWS_MATRIX = {"bt709": 1, "fcc": 4, "bt601": 5, "smpte240m": 7, "bt2020": 9}
 _LUMA = {  # (Kr, Kb)
     "bt709": (0.2126, 0.0722),

@@ -1,4 +1,4 @@
-"""Video files with transparency: VP9 in WebM and ProRes 4444 in QuickTime.
+"""Video files: with transparency VP9 in WebM, ProRes 4444 and HEVC in QuickTime; without it H.264 in MP4.
 
 Colour is written with straight alpha. Coded video blurs colour across the matte's edge (VP9 even at half resolution),
 so callers give colour that continues beyond it; `bleed` does that.
@@ -16,27 +16,54 @@ from typing import Any, Literal, cast
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc, Interpolation
+from av.video.reformatter import ColorRange, Interpolation
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from services.errors import BadOption
 from services.video.audio import Track
+from services.video.color import PRIMARIES_TAGS, TRANSFER_TAGS
 from services.video.source import open_container
 from services.video.timing import Timeline
 from services.video.webm import set_pixel_aspect
 
-Family = Literal["webm", "prores"]
+Family = Literal["webm", "prores", "hevc", "mp4"]
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
-_MUXER = {"webm": "webm", "prores": "mov"}
-_CODEC = {"webm": "libvpx-vp9", "prores": "prores_ks"}
-_PIXELS = {("webm", False): "yuv420p", ("webm", True): "yuva420p"}
-_PIXELS |= {("prores", False): "yuv444p10le", ("prores", True): "yuva444p10le"}
-_OPTIONS: dict[str, dict[str, str]] = {
-    "webm": {"crf": "18", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1", "auto-alt-ref": "0"},
-    "prores": {"profile": "4444", "vendor": "apl0", "alpha_bits": "16"},
+
+@dataclass(frozen=True)
+class Codec:
+    """How a family of files is coded: muxer, encoder and its options, pixel formats without and with alpha ("": it has
+    none), and whether sizes must be even."""
+
+    muxer: str
+    encoder: str
+    opaque: str
+    transparent: str
+    options: dict[str, str]
+    even: bool = False
+
+
+CODECS: dict[str, Codec] = {
+    "webm": Codec(
+        "webm",
+        "libvpx-vp9",
+        "yuv420p",
+        "yuva420p",
+        {"crf": "18", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1", "auto-alt-ref": "0"},
+    ),
+    "prores": Codec(
+        "mov",
+        "prores_ks",
+        "yuv444p10le",
+        "yuva444p10le",
+        {"profile": "4444", "vendor": "apl0", "alpha_bits": "16"},
+    ),
+    "hevc": Codec("mov", "libx265", "yuv420p", "yuva420p", {"crf": "16", "x265-params": "log-level=none"}, even=True),
+    "mp4": Codec("mp4", "libx264", "yuv420p", "", {"crf": "17", "preset": "veryfast"}, even=True),
 }
 _MATRIX_TAG = {"bt601": 6, "bt709": 1, "bt2020": 9}
+_MUXING = {"mp4": {"movflags": "+faststart"}}
 
 
 @dataclass(frozen=True)
@@ -48,6 +75,8 @@ class Form:
         timeline: when each frame is shown.
         sample_aspect_ratio: width over height of one pixel.
         matrix: colour matrix to code with, as in the source; anything but BT.601, BT.709, BT.2020 becomes BT.709.
+        primaries, transfer: names of services/video/color.py, for the tags; unknown ones are tagged as BT.709.
+        timecode: of the first frame, "HH:MM:SS:FF", where the container has a place for it; "" for none.
     """
 
     width: int
@@ -55,25 +84,49 @@ class Form:
     timeline: Timeline
     sample_aspect_ratio: Fraction = Fraction(1)
     matrix: str = "bt709"
+    primaries: str = "bt709"
+    transfer: str = "bt709"
+    timecode: str = ""
+
+
+def require(form: Form, family: Family, *, alpha: bool) -> None:
+    """Raises BadOption for a movie that its codec cannot hold."""
+    codec = CODECS[family]
+    if alpha and not codec.transparent:
+        raise BadOption(f"{family} ({codec.encoder}) has no alpha; take prores, webm, png or exr.", field="formats")
+    if codec.even and (form.width % 2 or form.height % 2):
+        raise BadOption(
+            f"{family} has colour for every second pixel (4:2:0) and cannot be {form.width}x{form.height}; take an "
+            "even size, or prores.",
+            field="formats",
+        )
 
 
 class Movie:
     """One video file being written; a context manager. `write` takes frames in order."""
 
     def __init__(self, path: Path, form: Form, *, family: Family, alpha: bool, sound: Path | None = None) -> None:
-        """sound: a Matroska file whose audio goes into the file too, re-coded only where the format demands it."""
+        """sound: a Matroska file whose audio goes into the file too, re-coded only where the format demands it.
+
+        Raises BadOption for a size or an alpha that the codec cannot hold.
+        """
+        require(form, family, alpha=alpha)
         self._form = form
         self._path = path
         self._family = family
-        self._pixels = _PIXELS[family, alpha]
+        self._codec = CODECS[family]
+        self._pixels = self._codec.transparent if alpha else self._codec.opaque
         self._index = 0
         self._closing = contextlib.ExitStack()
-        self._output = self._closing.enter_context(av.open(str(path), "w", format=_MUXER[family]))
-        self._stream = self._video(family, alpha=alpha)
+        muxer = self._codec.muxer
+        self._output = self._closing.enter_context(
+            av.open(str(path), "w", format=muxer, options=_MUXING.get(muxer, {}))
+        )
+        self._stream = self._video(alpha=alpha)
         self._sound: Track | None = None
         if sound is not None:
             source = self._closing.enter_context(open_container(self._closing.enter_context(sound.open("rb")), "sound"))
-            self._sound = Track(self._output, source, family=_MUXER[family])
+            self._sound = Track(self._output, source, family=muxer)
 
     def write(self, frame: Pixels) -> None:
         """Append [H, W, 3] RGB or [H, W, 4] RGBA (straight), uint8 or uint16."""
@@ -88,6 +141,7 @@ class Movie:
             dst_colorspace=self._matrix,
             interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP,
         )
+        picture.color_primaries, picture.color_trc = self._tags
         timeline = self._form.timeline
         if timeline.variable:
             picture.pts, picture.time_base = timeline.pts[self._index], timeline.time_base
@@ -112,10 +166,16 @@ class Movie:
     def _matrix(self) -> int:
         return 5 if self._form.matrix == "bt601" else _MATRIX_TAG.get(self._form.matrix, 1)
 
-    def _video(self, family: Family, *, alpha: bool) -> VideoStream:
+    @property
+    def _tags(self) -> tuple[int, int]:
+        """Primaries and transfer, as numbers of H.273."""
         form = self._form
+        return PRIMARIES_TAGS.get(form.primaries, 1), TRANSFER_TAGS.get(form.transfer, 1)
+
+    def _video(self, *, alpha: bool) -> VideoStream:
+        form, codec = self._form, self._codec
         stream = cast(
-            VideoStream, self._output.add_stream(_CODEC[family], rate=form.timeline.fps, options=_OPTIONS[family])
+            VideoStream, self._output.add_stream(codec.encoder, rate=form.timeline.fps, options=dict(codec.options))
         )
         stream.width, stream.height, stream.pix_fmt = form.width, form.height, self._pixels
         context = stream.codec_context
@@ -123,11 +183,27 @@ class Movie:
         context.sample_aspect_ratio = form.sample_aspect_ratio
         context.color_range = int(ColorRange.MPEG)
         context.colorspace = _MATRIX_TAG.get(form.matrix, 1)
-        context.color_primaries = int(ColorPrimaries.BT709)
-        context.color_trc = int(ColorTrc.BT709)
-        if family == "webm" and alpha:
+        context.color_primaries, context.color_trc = self._tags
+        if self._family == "webm" and alpha:
             stream.metadata["alpha_mode"] = "1"
+        if self._family == "hevc":
+            context.codec_tag = "hvc1"  # What Apple's players look for.
+            if alpha:
+                _require_alpha(context)
+        if codec.muxer == "mov" and form.timecode and not form.timeline.variable:
+            stream.metadata["timecode"] = form.timecode
         return stream
+
+
+def _require_alpha(context: Any) -> None:
+    """Raises BadOption where the library of this machine was built without alpha layers."""
+    try:
+        context.open()
+    except (av.error.FFmpegError, OSError) as error:
+        raise BadOption(
+            "this machine's x265 was built without alpha, so HEVC cannot hold a layer; take prores or webm.",
+            field="formats",
+        ) from error
 
 
 def bleed(rgba: Pixels, *, radius: int = 8) -> Pixels:

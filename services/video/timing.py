@@ -54,6 +54,15 @@ class Timeline:
         return cls(Fraction(fps), Fraction(timestamps["time_base"]), tuple(timestamps["pts"]))
 
 
+def timecode(frame: int, fps: Fraction) -> str:
+    """Non-drop "HH:MM:SS:FF" of a frame's number, counted at the nearest whole rate; it wraps after a day."""
+    rate = max(1, round(fps))
+    seconds, rest = divmod(frame, rate)
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours % 24:02d}:{minute:02d}:{second:02d}:{rest:02d}"
+
+
 def fraction_text(value: Fraction) -> str:
     """ "num/den", also for whole numbers."""
     return f"{value.numerator}/{value.denominator}"

@@ -42,6 +42,8 @@ def make_clip(
     aspect: Fraction | None = None,
     matrix: int = 2,
     full_range: bool = False,
+    primaries: int = 2,
+    transfer: int = 2,
     audio: str = "",
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
@@ -49,6 +51,7 @@ def make_clip(
     """Write [T, H, W, 3] pixels (uint8 or uint16 RGB) as a video file.
 
     pts: frame times in `time_base`, for a variable rate. matrix: 1 BT.709, 6 BT.601, 2 untagged (then coded as BT.601).
+    primaries, transfer: as numbers of H.273; 2 untagged.
     """
     with av.open(str(path), "w", options=container_options or {}) as output:
         stream = output.add_stream(codec, rate=rate, options=options or {})
@@ -57,6 +60,7 @@ def make_clip(
         context = stream.codec_context
         context.colorspace = matrix
         context.color_range = 2 if full_range else (1 if matrix != 2 else 0)
+        context.color_primaries, context.color_trc = primaries, transfer
         if pts is not None:
             context.time_base = time_base
         if aspect is not None:
@@ -72,6 +76,7 @@ def make_clip(
                 dst_color_range=2 if full_range else 1,
                 src_color_range=2,
             )
+            frame.color_primaries, frame.color_trc = primaries, transfer
             frame.pts = t if pts is None else pts[t]
             frame.time_base = 1 / rate if pts is None else time_base
             output.mux(stream.encode(frame))

@@ -20,6 +20,7 @@ def frame(image, background, layers, masks, dtype=np.uint8) -> Frame:
         background=background.astype(np.float32),
         layers=tuple(Layer(rgb.astype(np.float32), alpha.astype(np.float32)) for rgb, alpha in layers),
         masks=masks,
+        depth=np.zeros((2, 2), np.float16),
     )
 
 
