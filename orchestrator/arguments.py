@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 
 from orchestrator.batch_arguments import add_batch
 from orchestrator.engines_cli import add_engines
-from orchestrator.options import FORMATS, IMAGE_CONTEXTS, SCHEDULES, TIERS
+from orchestrator.options import IMAGE_CONTEXTS, SCHEDULES, TIERS
 from orchestrator.server_arguments import add_home, add_serve, add_up
 from orchestrator.wishes import ObjectWish, box_wish, mask_wish, point_wish
+from services.deliverables import COMPRESSIONS, DISPLAY_SPACES, FORMATS, PNG_BITS, SCENE_SPACES
 from services.errors import BadOption
 from services.profiles import MODELS, PROFILES
 
@@ -79,13 +80,11 @@ def _add_decompose(command: argparse.ArgumentParser) -> None:
     command.add_argument("--preserve", type=Path, metavar="PATH", help="mask of what no removal may change")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
     command.add_argument("--force", action="store_true", help="replace DIR if it is there")
-    command.add_argument(
-        "--format", action="append", default=[], choices=FORMATS, dest="formats", help="repeatable; default: png"
-    )
     command.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
     command.add_argument("--steps", type=int, default=0, help="denoising steps (default: the model's)")
     command.add_argument("--long-side", type=int, default=0, help="most pixels along a layer (default: the profile's)")
     command.add_argument("--schedule", choices=SCHEDULES, default=SCHEDULES[0], help="how thoroughly to optimise")
+    _add_delivery(command)
     _add_models(command)
     command.add_argument("--server", metavar="HOST:PORT", default="", help="use this server instead of an own stack")
     _add_scheduling(command)
@@ -101,6 +100,28 @@ def _add_scheduling(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--allow-partial", action="store_true", help="succeed without the layers of objects that fail for good"
     )
+
+
+def _add_delivery(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("delivery", "see docs/deliverables.md")
+    group.add_argument(
+        "--format",
+        metavar="FORMAT",
+        action="append",
+        default=[],
+        choices=FORMATS,
+        dest="formats",
+        help=f"repeatable; {', '.join(FORMATS)} (default: png)",
+    )
+    group.add_argument("--start-frame", type=int, default=0, metavar="N", help="number of the first frame (default: 0)")
+    group.add_argument("--name", default="", help="of files, like {clip}/{layer}/{clip}_{layer}.{frame}")
+    group.add_argument("--png-bits", type=int, choices=PNG_BITS, default=0, help="default: as many as the clip needs")
+    group.add_argument("--exr-compression", choices=COMPRESSIONS, default=COMPRESSIONS[0])
+    group.add_argument(
+        "--color", metavar="SPACE", default="", help=f"{' or '.join(DISPLAY_SPACES)} (default: as it is)"
+    )
+    group.add_argument("--exr-color", metavar="SPACE", default="", help=f"{' (default) or '.join(SCENE_SPACES)}")
+    group.add_argument("--preview-color", metavar="#RRGGBB", default="", help="what previews show layers over")
 
 
 def _add_models(command: argparse.ArgumentParser) -> None:

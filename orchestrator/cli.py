@@ -25,6 +25,7 @@ from orchestrator.arguments import parser
 from orchestrator.file_settings import Files, Signing
 from orchestrator.settings import Home
 from orchestrator.wishes import merged
+from services.deliverables import Delivery
 from services.errors import BadInput, BadOption, Cancelled, OmnimatteError
 from services.observe import logs, tracing
 
@@ -92,6 +93,7 @@ def _decompose(parsed: argparse.Namespace) -> int:
         "seed": parsed.seed,
         "profile": parsed.profile,
         "formats": parsed.formats or ["png"],
+        "delivery": {name: getattr(parsed, name) for name in Delivery.__dataclass_fields__},
         "steps": parsed.steps,
         "long_side": parsed.long_side,
         "schedule": parsed.schedule,

@@ -6,15 +6,15 @@ Must not know: objects, uploads, or which requests follow from an option.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.fields import Fields
+from services.deliverables import Delivery, check_formats, delivery_of
 from services.errors import BadOption
 from services.profiles import MODELS, PROFILES, find
 
-FORMATS = ("png", "webm", "prores", "exr")
 SCHEDULES = ("fast", "draft", "reference")
 TIERS = ("full", "fast", "draft")
 IMAGE_CONTEXTS = ("first_frame", "zeros")
@@ -56,7 +56,8 @@ class Options:
         seed: of the noise that all Casper runs of the job share.
         profile: set of models; "" leaves the choice to the service.
         models: stage -> model, where it is not the profile's.
-        formats: what to deliver; sorted, each once.
+        formats: what to deliver, in the order of services.deliverables.FORMATS, each once.
+        delivery: how it is written.
         steps: denoising steps of Casper; 0 leaves the choice to the model.
         long_side: most pixels along the layers' longer side; 0 leaves the choice to the profile.
         schedule: how thoroughly the layers are optimised.
@@ -67,6 +68,7 @@ class Options:
     profile: str = ""
     models: dict[str, str] = field(default_factory=dict)
     formats: tuple[str, ...] = ("png",)
+    delivery: Delivery = field(default_factory=Delivery)
     steps: int = 0
     long_side: int = 0
     schedule: str = "fast"
@@ -84,17 +86,12 @@ class Options:
 def parse_options(data: object) -> Options:
     """Checked options. Raises BadOption, BadInput, with `field` naming the place."""
     known = Fields(data, "options", *Options.__dataclass_fields__)
-    formats = known.items("formats") or Options.formats
-    for value in formats:
-        if value not in FORMATS:
-            raise BadOption(
-                f"the format {value!r} is unknown; choose from {', '.join(FORMATS)}.", field="options.formats"
-            )
     return Options(
         seed=known.integer("seed", Options.seed, 0, MAX_SEED),
         profile=_chosen(known, "profile", tuple(PROFILES)),
         models=_models(known.get("models") or {}),
-        formats=tuple(sorted(set(formats))),
+        formats=_formats(known.items("formats") or Options.formats),
+        delivery=_delivery(known.get("delivery") or {}),
         steps=known.integer("steps", Options.steps, 1, MAX_STEPS, or_zero=True),
         long_side=known.integer("long_side", Options.long_side, MIN_LONG_SIDE, MAX_LONG_SIDE, or_zero=True),
         schedule=known.choice("schedule", Options.schedule, SCHEDULES),
@@ -105,12 +102,28 @@ def parse_options(data: object) -> Options:
 def restored_options(data: Mapping[str, Any]) -> Options:
     """The options that a recorded spec holds, unchecked; what older jobs do not know takes its default."""
     casper = CasperOptions(**data.get("casper", {}))
-    return Options(**{**data, "formats": tuple(data["formats"]), "casper": casper})
+    delivery = Delivery(**data.get("delivery", {}))
+    return Options(**{**data, "formats": tuple(data["formats"]), "casper": casper, "delivery": delivery})
 
 
 def _chosen(known: Fields, name: str, values: tuple[str, ...]) -> str:
     """One of `values`, or "" where the field is absent or empty."""
     return known.choice(name, values[0], values) if known.get(name) else ""
+
+
+def _formats(given: Sequence[Any]) -> tuple[str, ...]:
+    try:
+        return check_formats([str(name) for name in given])
+    except BadOption as error:
+        raise BadOption(error.message, field="options.formats") from error
+
+
+def _delivery(data: object) -> Delivery:
+    known = Fields(data, "options.delivery", *Delivery.__dataclass_fields__)
+    try:
+        return delivery_of({name: value for name in Delivery.__dataclass_fields__ if (value := known.get(name))})
+    except BadOption as error:
+        raise BadOption(error.message, field=known.path(error.field)) from error
 
 
 def _models(data: object) -> dict[str, str]:

@@ -252,10 +252,12 @@ def _omnimatte(spec: JobSpec, label: str, made: Mapping[str, Output], tracks: _T
 
 
 def _finish(spec: JobSpec, layers: list[str], tracks: _Tracks) -> Node:
+    delivery = spec.options.delivery.chosen()
     params = {
         "objects": tracks.objects,
         "layers": layers,
         "formats": list(spec.options.formats),
+        **({"delivery": delivery} if delivery else {}),
         "profile": spec.options.profile,
         # What the results tell about the job that made them, and no stage needs.
         "job": {

@@ -156,7 +156,7 @@ class Point(_message.Message):
     def __init__(self, x: _Optional[float] = ..., y: _Optional[float] = ...) -> None: ...
 
 class Options(_message.Message):
-    __slots__ = ("seed", "profile", "formats", "steps", "long_side", "schedule", "models", "casper")
+    __slots__ = ("seed", "profile", "formats", "steps", "long_side", "schedule", "models", "casper", "delivery")
     class ModelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -172,6 +172,7 @@ class Options(_message.Message):
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     CASPER_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_FIELD_NUMBER: _ClassVar[int]
     seed: int
     profile: str
     formats: _containers.RepeatedScalarFieldContainer[str]
@@ -180,7 +181,26 @@ class Options(_message.Message):
     schedule: str
     models: _containers.ScalarMap[str, str]
     casper: CasperOptions
-    def __init__(self, seed: _Optional[int] = ..., profile: _Optional[str] = ..., formats: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., long_side: _Optional[int] = ..., schedule: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ..., casper: _Optional[_Union[CasperOptions, _Mapping]] = ...) -> None: ...
+    delivery: Delivery
+    def __init__(self, seed: _Optional[int] = ..., profile: _Optional[str] = ..., formats: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., long_side: _Optional[int] = ..., schedule: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ..., casper: _Optional[_Union[CasperOptions, _Mapping]] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ...) -> None: ...
+
+class Delivery(_message.Message):
+    __slots__ = ("start_frame", "name", "png_bits", "exr_compression", "color", "exr_color", "preview_color")
+    START_FRAME_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PNG_BITS_FIELD_NUMBER: _ClassVar[int]
+    EXR_COMPRESSION_FIELD_NUMBER: _ClassVar[int]
+    COLOR_FIELD_NUMBER: _ClassVar[int]
+    EXR_COLOR_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_COLOR_FIELD_NUMBER: _ClassVar[int]
+    start_frame: int
+    name: str
+    png_bits: int
+    exr_compression: str
+    color: str
+    exr_color: str
+    preview_color: str
+    def __init__(self, start_frame: _Optional[int] = ..., name: _Optional[str] = ..., png_bits: _Optional[int] = ..., exr_compression: _Optional[str] = ..., color: _Optional[str] = ..., exr_color: _Optional[str] = ..., preview_color: _Optional[str] = ...) -> None: ...
 
 class CasperOptions(_message.Message):
     __slots__ = ("tier", "prompt", "size", "image_context", "runs_together")

@@ -29,6 +29,8 @@ def spec_to_dict(spec: pb.JobSpec) -> dict[str, Any]:
             plain["models"] = dict(given["models"])
         if "casper" in given:
             plain["casper"] = {descriptor.name: value for descriptor, value in spec.options.casper.ListFields()}
+        if "delivery" in given:
+            plain["delivery"] = {descriptor.name: value for descriptor, value in spec.options.delivery.ListFields()}
         data["options"] = given | plain
     if spec.HasField("scheduling"):
         data["scheduling"] = _scheduling_to_dict(spec.scheduling)
@@ -104,6 +106,7 @@ def spec_to_message(spec: JobSpec) -> pb.JobSpec:
             schedule=options.schedule,
             models=options.models,
             casper=pb.CasperOptions(**asdict(options.casper)),
+            delivery=pb.Delivery(**asdict(options.delivery)),
         )
     )
     return message
