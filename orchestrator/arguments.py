@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     root: argparse.ArgumentParser = _Parser(prog="omnimatte", description=text)
     commands = root.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     _add_decompose(commands.add_parser("decompose", help="take one video apart", allow_abbrev=False))
+    _add_compose(commands.add_parser("compose", help="put delivered layers together again, changed"))
     batching = commands.add_parser("batch", help="take many videos apart, on a server, from a manifest")
     add_batch(batching)
     batching.add_argument("--server", metavar="HOST:PORT", default=DEFAULT_SERVER, help=f"default: {DEFAULT_SERVER}")
@@ -90,6 +91,16 @@ def _add_decompose(command: argparse.ArgumentParser) -> None:
     _add_scheduling(command)
     _add_credentials(command)
     add_home(command)
+
+
+def _add_compose(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command="compose")
+    command.add_argument(
+        "edit", type=Path, metavar="EDIT.yaml", help="what is done to which layer; see docs/compose.md"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="PATH", help="a movie, or a folder of pictures")
+    command.add_argument("--source", type=Path, metavar="DIR", help="edit this decomposition, whatever the edit says")
+    command.add_argument("--force", action="store_true", help="replace PATH if it is there")
 
 
 def _add_scheduling(command: argparse.ArgumentParser) -> None:
@@ -171,6 +182,7 @@ def _add_jobs(command: argparse.ArgumentParser) -> None:
         ("cancel", "ask a job to stop"),
         ("delete", "forget a job that has ended"),
         ("download", "fetch the results of a job that has succeeded"),
+        ("compose", "render an edit of its layers"),
     ):
         action = actions.add_parser(name, help=text)
         action.set_defaults(command="jobs", action=name)
@@ -178,7 +190,9 @@ def _add_jobs(command: argparse.ArgumentParser) -> None:
         _add_credentials(action)
         if name != "list":
             action.add_argument("job", metavar="JOB", help="its name, as list shows it")
-        if name == "download":
+        if name == "compose":
+            action.add_argument("edit", type=Path, metavar="EDIT.yaml", help="see docs/compose.md")
+        if name in ("download", "compose"):
             action.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
 
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.fields import Fields
 from orchestrator.spec import from_dict
 from services.errors import BadInput, NotFound, OmnimatteError
+from services.fields import Fields
 
 _UNKNOWN = {"digest": "0" * 64}
 

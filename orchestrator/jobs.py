@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from orchestrator.compose import Editor
 from orchestrator.db import Database
 from orchestrator.estimate.estimator import Estimate, Estimator
 from orchestrator.journal import Bell, follow
@@ -29,6 +30,7 @@ from orchestrator.uploads import require_upload
 from services.artifacts import Artifact, Store
 from services.errors import BadInput, BadOption, Busy, Conflict, NotFound
 from services.observe.tracing import traceparent
+from services.stage import Progress
 
 _DEFAULT_PAGE, _MAX_PAGE = 50, 200
 _MAX_REQUEST_ID = 128
@@ -75,6 +77,7 @@ class Jobs:
         dispatch: Dispatch,
         reader: Reader,
         estimator: Estimator,
+        editor: Editor,
         signer: Signer,
         profile: str,
     ) -> None:
@@ -88,6 +91,7 @@ class Jobs:
         self._reader = reader
         self._estimator = estimator
         self._signer = signer
+        self._editor = editor
         self._profile = profile
 
     async def create(self, spec: Mapping[str, Any], *, tenant: str, request_id: str = "") -> Job:
@@ -130,6 +134,32 @@ class Jobs:
     async def preview(self, spec: Mapping[str, Any], *, frame: int, tenant: str) -> list[MaskPreview]:
         """The masks that the prompts of the spec's objects give on one frame. Raises as `create`, and BadPrompt."""
         return await preview(await self._checked(spec, tenant=tenant), frame, reader=self._reader)
+
+    async def compose(self, job: str, edit: str, *, tenant: str) -> AsyncIterator[Progress | Piece]:
+        """Render an edit of the job's layers: how far it is, again and again, and then the result's files.
+
+        Raises:
+            Conflict, NotFound: as `files`, for the job and for those that layers are taken from.
+            BadInput, BadOption: the edit cannot be made; OutOfSpace: the store has reached its limit.
+        """
+
+        async def delivered(name: str) -> Artifact:
+            return await self._deliverables(name.removeprefix("jobs/"), (), tenant=tenant)
+
+        async def upload(digest: str) -> str:
+            await self._require_upload("edit.background", File(digest), tenant=tenant)
+            return digest
+
+        layers = await self._deliverables(job, (), tenant=tenant)
+        editing = await self._editor.prepared(edit, layers=layers, delivered=delivered, upload=upload)
+        await asyncio.to_thread(self._keeper.require_room)
+        async for step in self._editor.render(editing):
+            if isinstance(step, Progress):
+                yield step
+                continue
+            for path in sorted(step.manifest.files):
+                async for piece in _pieces(step, path):
+                    yield piece
 
     async def waiting(self, job: Job) -> Reason | None:
         """Why the job does not run yet; None for one that does not wait."""

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orchestrator.fields import Fields
 from services.deliverables import Delivery, check_formats, delivery_of
 from services.errors import BadOption
+from services.fields import Fields
 from services.profiles import MODELS, PROFILES, find
 
 SCHEDULES = ("fast", "draft", "reference")

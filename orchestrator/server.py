@@ -31,6 +31,7 @@ from orchestrator.api.bounds import Bounds
 from orchestrator.api.servicer import Servicer
 from orchestrator.collect import Collector
 from orchestrator.collecting import collecting
+from orchestrator.compose import Editor
 from orchestrator.db import Database
 from orchestrator.estimate.estimator import Estimator
 from orchestrator.estimate.ledger import Ledger
@@ -188,6 +189,7 @@ async def serving(
             reader=Reader(runner=runner, keeper=keeper, store=store, made=estimator.made),
             estimator=estimator,
             signer=signer,
+            editor=Editor(runner=runner, keeper=keeper, store=store),
             profile=settings.profile,
         )
         uploads = Uploads(

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from orchestrator.fields import Fields
 from orchestrator.options import Options, parse_options, restored_options
 from orchestrator.timing import Scheduling, parse_scheduling, scheduling_to_dict
 from services.artifacts import canonical, digest
 from services.errors import BadInput, BadPrompt
+from services.fields import Fields
 
 MAX_OBJECTS = 8
 MAX_PROMPTS = 64

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.fields import Fields
 from services.errors import BadOption
+from services.fields import Fields
 
 MAX_PRIORITY = 9
 _LONGEST_SECONDS = 30 * 86400.0

@@ -20,6 +20,7 @@ STAGES = {
     "depth": "services.depth.stage:Depth",
     "omnimatte": "services.omnimatte.stage:Omnimatte",
     "finish": "services.finish.stage:Finish",
+    "compose": "services.compose.stage:Compose",
 }
 WITH_NETWORKS = ("ssr", "depth", "casper", "sam2", "preview")
 """The stages that open networks (`services.engines.OpenNetwork`)."""

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from loadtests.data_path import clips, startup, store
+from loadtests.data_path import clips, deliver, startup, store
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -29,18 +29,27 @@ def main(arguments: list[str] | None = None) -> None:
         print(startup.report_starts(phases))
         found["imports"] = [asdict(one) for one in imported]
         found["starts"] = {phase: asdict(seconds) for phase, seconds in phases.items()}
+    if options.what == "deliver":
+        shape = deliver.Shape(frames=options.frames, height=options.height, width=options.height * 16 // 9)
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            packed = deliver.measured(shape, Path(folder), formats=options.formats or deliver.FORMATS)
+        print(deliver.report(packed, shape))
+        found["deliver"] = [asdict(one) for one in packed]
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m loadtests.data_path", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["store", "startup"], help="default: both")
+    parser.add_argument("what", nargs="?", choices=["store", "startup", "deliver"], help="default: store, startup")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the numbers here, too")
     parser.add_argument("--folder", type=Path, help="where to write frames; default: the temporary folder")
     parser.add_argument("--megabytes", type=int, default=100, help="of frames per case (100)")
     parser.add_argument("--repetitions", type=int, default=9, help="of each case (9)")
     parser.add_argument("--starts", type=int, default=3, help="cold starts of a stack (3)")
+    parser.add_argument("--frames", type=int, default=200, help="deliver: of the clip (200)")
+    parser.add_argument("--height", type=int, default=1080, help="deliver: of the clip, which is 16:9 (1080)")
+    parser.add_argument("--formats", nargs="+", help="deliver: only these, one after the other, then all at once")
     return parser
 
 

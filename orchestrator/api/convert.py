@@ -22,6 +22,7 @@ from orchestrator.records import Event, Job, JobState
 from orchestrator.upload_sessions import Session
 from services.artifacts import Artifact
 from services.errors import BadInput, NotFound, decode
+from services.stage import Progress
 
 
 def job_name(job: str) -> str:
@@ -118,6 +119,18 @@ def progress_to_message(event: Event) -> pb.StageProgress:
     message = _progress(event.body["node"])
     message.ClearField("preview")
     return message
+
+
+def rendering_to_message(progress: Progress) -> pb.StageProgress:
+    """How far an edit is."""
+    return pb.StageProgress(
+        stage="compose",
+        subject="compose",
+        state=pb.StageProgress.RUNNING,
+        done=progress.done,
+        total=progress.total,
+        note=progress.note,
+    )
 
 
 def estimate_to_message(estimate: Estimate) -> pb.JobEstimate:

@@ -537,6 +537,22 @@ class DownloadResponse(_message.Message):
     chunk: bytes
     def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., offset: _Optional[int] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
+class ComposeRequest(_message.Message):
+    __slots__ = ("job", "edit")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    EDIT_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    edit: str
+    def __init__(self, job: _Optional[str] = ..., edit: _Optional[str] = ...) -> None: ...
+
+class ComposeResponse(_message.Message):
+    __slots__ = ("progress", "piece")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    PIECE_FIELD_NUMBER: _ClassVar[int]
+    progress: StageProgress
+    piece: DownloadResponse
+    def __init__(self, progress: _Optional[_Union[StageProgress, _Mapping]] = ..., piece: _Optional[_Union[DownloadResponse, _Mapping]] = ...) -> None: ...
+
 class SignUrlsRequest(_message.Message):
     __slots__ = ("name", "paths", "ttl")
     NAME_FIELD_NUMBER: _ClassVar[int]

@@ -106,6 +106,11 @@ class OmnimatteStub:
                 request_serializer=orchestrator_dot_api_dot_omnimatte__pb2.DownloadRequest.SerializeToString,
                 response_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.DownloadResponse.FromString,
                 _registered_method=True)
+        self.Compose = channel.unary_stream(
+                '/omnimatte.v1.Omnimatte/Compose',
+                request_serializer=orchestrator_dot_api_dot_omnimatte__pb2.ComposeRequest.SerializeToString,
+                response_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.ComposeResponse.FromString,
+                _registered_method=True)
         self.SignUrls = channel.unary_unary(
                 '/omnimatte.v1.Omnimatte/SignUrls',
                 request_serializer=orchestrator_dot_api_dot_omnimatte__pb2.SignUrlsRequest.SerializeToString,
@@ -227,6 +232,16 @@ class OmnimatteServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Compose(self, request, context):
+        """Renders an edit of a succeeded job's layers: moved, retimed, recoloured, removed, with layers of other jobs, over
+        another background. No model runs, and nothing is queued: the stream tells how far it is, and then carries the
+        result's files. A client whose line broke asks again, and finds the result made.
+        Errors: those of Download, for every job that the edit names; INVALID_ARGUMENT for an edit that cannot be made.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SignUrls(self, request, context):
         """Addresses from which anybody can fetch the files of a succeeded job until they expire: for browsers, and for machines
         that shall not hold a key. Errors: those of Download; FAILED_PRECONDITION on a server that serves no such addresses.
@@ -307,6 +322,11 @@ def add_OmnimatteServicer_to_server(servicer, server):
                     servicer.Download,
                     request_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.DownloadRequest.FromString,
                     response_serializer=orchestrator_dot_api_dot_omnimatte__pb2.DownloadResponse.SerializeToString,
+            ),
+            'Compose': grpc.unary_stream_rpc_method_handler(
+                    servicer.Compose,
+                    request_deserializer=orchestrator_dot_api_dot_omnimatte__pb2.ComposeRequest.FromString,
+                    response_serializer=orchestrator_dot_api_dot_omnimatte__pb2.ComposeResponse.SerializeToString,
             ),
             'SignUrls': grpc.unary_unary_rpc_method_handler(
                     servicer.SignUrls,
@@ -693,6 +713,33 @@ class Omnimatte:
             '/omnimatte.v1.Omnimatte/Download',
             orchestrator_dot_api_dot_omnimatte__pb2.DownloadRequest.SerializeToString,
             orchestrator_dot_api_dot_omnimatte__pb2.DownloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Compose(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/omnimatte.v1.Omnimatte/Compose',
+            orchestrator_dot_api_dot_omnimatte__pb2.ComposeRequest.SerializeToString,
+            orchestrator_dot_api_dot_omnimatte__pb2.ComposeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,6 +25,7 @@ from orchestrator.patience import away, unavailable
 from orchestrator.records import Job
 from orchestrator.uploads import Incoming, Uploads
 from services.errors import BadInput, Cancelled, OmnimatteError, from_exception
+from services.stage import Progress
 
 _MAX_BATCH = 1000
 
@@ -209,6 +210,18 @@ class Servicer(omnimatte_pb2_grpc.OmnimatteServicer):
     async def Download(self, request: pb.DownloadRequest, context: Context) -> AsyncIterator[pb.DownloadResponse]:
         async for piece in self._jobs.files(job_id(request.name), request.paths, tenant=current().tenant):
             yield pb.DownloadResponse(path=piece.path, size_bytes=piece.size, offset=piece.offset, chunk=piece.data)
+
+    @_streaming
+    async def Compose(self, request: pb.ComposeRequest, context: Context) -> AsyncIterator[pb.ComposeResponse]:
+        async for step in self._jobs.compose(job_id(request.job), request.edit, tenant=current().tenant):
+            answer = pb.ComposeResponse()
+            if isinstance(step, Progress):
+                answer.progress.CopyFrom(convert.rendering_to_message(step))
+            else:
+                answer.piece.CopyFrom(
+                    pb.DownloadResponse(path=step.path, size_bytes=step.size, offset=step.offset, chunk=step.data)
+                )
+            yield answer
 
     @_answering
     async def SignUrls(self, request: pb.SignUrlsRequest, context: Context) -> pb.SignUrlsResponse:

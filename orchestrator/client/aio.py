@@ -205,6 +205,20 @@ class AsyncClient:
                 on_received(arrivals.received)
             arrivals.done()
 
+    async def compose(
+        self, name: str, edit: str, out: Path, *, on_progress: Callable[[pb.StageProgress], None] = lambda _: None
+    ) -> None:
+        """See `Client.compose`."""
+        with arriving(out) as partial, self._errors():
+            arrivals = Arrivals(partial)
+            request = pb.ComposeRequest(job=name, edit=edit)
+            async for step in self._stub.Compose(request, metadata=self._metadata):
+                if step.WhichOneof("step") == "progress":
+                    on_progress(step.progress)
+                else:
+                    await asyncio.to_thread(arrivals.put, step.piece)
+            arrivals.done()
+
     async def _call(self, call: Call, *, patient: bool = False) -> Any:
         method, failures = getattr(self._stub, call.method), 0
         while True:

@@ -242,6 +242,27 @@ class Client:
                 on_received(arrivals.received)
             arrivals.done()
 
+    def compose(
+        self, name: str, edit: str, out: Path, *, on_progress: Callable[[pb.StageProgress], None] = lambda _: None
+    ) -> None:
+        """Render an edit of the job's layers into the folder `out`, which appears only when it is complete.
+
+        Args:
+            edit: YAML or JSON text (docs/compose.md).
+            on_progress: called as often as the server tells how far it is.
+        Raises:
+            BadInput, BadOption, NotFound: the edit cannot be made; BadOption: `out` is there and not empty.
+        """
+        with arriving(out) as partial, self._errors():
+            arrivals = Arrivals(partial)
+            request = pb.ComposeRequest(job=name, edit=edit)
+            for step in self._stub.Compose(request, metadata=self._metadata):
+                if step.WhichOneof("step") == "progress":
+                    on_progress(step.progress)
+                else:
+                    arrivals.put(step.piece)
+            arrivals.done()
+
     def _call(self, call: Call, *, patient: bool = False) -> Any:
         """patient: the server has work to do first."""
         method, failures = getattr(self._stub, call.method), 0

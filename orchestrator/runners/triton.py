@@ -37,6 +37,7 @@ INSTANCES: Mapping[str, int] = MappingProxyType(
         "depth": 1,
         "omnimatte": 2,
         "finish": 1,
+        "compose": 2,
     }
 )
 """Instances of each stage in `model_repository/*/config.pbtxt`."""

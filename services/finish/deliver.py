@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from services.artifacts import Artifact, Draft
+from services.colorspace import Conversion, space_of
 from services.deliverables import MOVIES, PROJECTS, Delivery
 from services.errors import BadOption
 from services.finish import movies, sidecars
-from services.finish.color import Conversion, space_of
 from services.finish.images import ExrWriter, PngWriter
 from services.finish.movies import MovieWriter, PreviewWriter
 from services.finish.names import Kind, Names, channel_names
 from services.finish.shot import Shot, Writer
+from services.stills import ExrHeader
 from services.video.encode import CODECS, Family, Form, require
 from services.video.timing import Timeline, timecode
 
@@ -196,10 +197,12 @@ class Deliverables:
             self.labels,
             self.peak,
             convert=Conversion(meta["color"], space),
-            space=space,
-            compression=self.how.exr_compression,
-            pixel_aspect=float(Fraction(str(meta["sample_aspect_ratio"]))),
-            comments=f"{float(self.timeline.fps):.6g} frames per second; premultiplied, scene-linear ({space})",
+            header=ExrHeader(
+                space=space,
+                compression=self.how.exr_compression,
+                pixel_aspect=float(Fraction(str(meta["sample_aspect_ratio"]))),
+                comments=f"{float(self.timeline.fps):.6g} frames per second; premultiplied, scene-linear ({space})",
+            ),
         )
 
     def _clips_form(self) -> Form:

@@ -8,48 +8,18 @@ Must not know: video files.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import OpenEXR
 from numpy.typing import NDArray
 
 from services.artifacts import Draft
-from services.errors import Internal
-from services.finish.color import CHROMATICITIES, Conversion
+from services.colorspace import Conversion
 from services.finish.names import Kind, Names, channel_names
 from services.finish.shot import Shot
 from services.finish.sources import Integers
-
-_COMPRESSION = {
-    "zip": OpenEXR.ZIP_COMPRESSION,
-    "piz": OpenEXR.PIZ_COMPRESSION,
-    "dwaa": OpenEXR.DWAA_COMPRESSION,
-}
-
-
-def png(image: Integers, *, level: int = 1) -> bytes:
-    """`image` [H, W], or [H, W, 3 or 4] RGB(A), as a PNG of its own depth."""
-    if image.ndim == 3:
-        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR))
-    done, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, level])
-    if not done:
-        raise Internal("a frame could not be written as PNG; please report this.")
-    return bytes(data)
-
-
-def with_bits(image: Integers, bits: int) -> Integers:
-    """`image` in 8 or 16 bits; as it is if it has them already, or `bits` is 0."""
-    if bits in (0, image.dtype.itemsize * 8):
-        return image
-    if bits == 16:
-        return image.astype(np.uint16) * np.uint16(257)
-    return np.rint(image / np.float32(257)).astype(np.uint8)
+from services.stills import ExrHeader, exr, half, png, with_bits
 
 
 @dataclass
@@ -88,9 +58,8 @@ class ExrWriter:
     """`exr/00000.exr`: the background and every layer in one file per frame.
 
     Attributes:
-        convert: to the scene-linear space `space`.
-        compression: "zip" and "piz" lose nothing; "dwaa" is small and loses what one hardly sees.
-        pixel_aspect: width over height of a pixel. comments: for the header.
+        convert: to the header's scene-linear space.
+        header: what the file says of its pixels.
     """
 
     draft: Draft
@@ -98,38 +67,21 @@ class ExrWriter:
     labels: list[str]
     peak: int
     convert: Conversion
-    space: str
-    compression: str
-    pixel_aspect: float
-    comments: str
+    header: ExrHeader
 
     def write(self, shot: Shot) -> None:
         channels: dict[str, NDArray[np.float16]] = {"RGBA": self._opaque(shot.background)}
         for label, name in channel_names(self.labels).items():
             channels[name] = self._premultiplied(shot.layers[label])
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "frame.exr"
-            OpenEXR.File(self._header(shot.background), channels).write(str(path))
-            self.draft.put(self.names.at(self.names.sequence(Kind.EVERYTHING, suffix="exr"), shot.index), path)
+        path = self.names.at(self.names.sequence(Kind.EVERYTHING, suffix="exr"), shot.index)
+        self.draft.put(path, exr(channels, self.header))
 
     def close(self) -> None:
         """Nothing is left to do."""
 
-    def _header(self, image: Integers) -> Mapping[str, Any]:
-        window = (np.zeros(2, np.int32), np.array([image.shape[1] - 1, image.shape[0] - 1], np.int32))
-        return {
-            "compression": _COMPRESSION[self.compression],
-            "type": OpenEXR.scanlineimage,
-            "dataWindow": window,
-            "displayWindow": window,
-            "pixelAspectRatio": self.pixel_aspect,
-            "chromaticities": CHROMATICITIES[self.space],
-            "comments": self.comments,
-        }
-
     def _opaque(self, image: Integers) -> NDArray[np.float16]:
         alpha = np.ones((*image.shape[:2], 1), np.float16)
-        return np.concatenate([_half(self.convert.values(image, peak=self.peak)), alpha], axis=-1)
+        return np.concatenate([half(self.convert.values(image, peak=self.peak)), alpha], axis=-1)
 
     def _premultiplied(self, layer: Integers) -> NDArray[np.float16]:
         pixels = np.zeros((*layer.shape[:2], 4), np.float16)
@@ -138,10 +90,5 @@ class ExrWriter:
         if seen.size:  # A layer is empty nearly everywhere.
             alpha = seen[..., 3:].astype(np.float32) / np.float32(self.peak)
             color = self.convert.values(seen, peak=self.peak) * alpha
-            pixels[y : y + height, x : x + width] = _half(np.concatenate([color, alpha], axis=-1))
+            pixels[y : y + height, x : x + width] = half(np.concatenate([color, alpha], axis=-1))
         return pixels
-
-
-def _half(values: NDArray[Any]) -> NDArray[np.float16]:
-    """The nearest half floats; what is beyond their range takes its end, since infinities spread when filtered."""
-    return np.clip(values, -65504.0, 65504.0).astype(np.float16)

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.artifacts import Draft
+from services.colorspace import Conversion
 from services.compositing import checkerboard
-from services.finish.color import Conversion
-from services.finish.images import with_bits
 from services.finish.names import Kind, Names
 from services.finish.shot import Shot
 from services.finish.sources import Integers
+from services.stills import with_bits
 from services.video.encode import Family, Form, Movie, bleed
 
 SUFFIX = {"webm": "webm", "prores": "mov", "hevc": "hevc.mov"}

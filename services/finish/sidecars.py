@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from services.artifacts import Draft
-from services.finish.images import png
 from services.finish.names import Kind, Names
 from services.finish.shot import Shot
+from services.stills import png
 
 
 @dataclass

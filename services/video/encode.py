@@ -60,7 +60,7 @@ CODECS: dict[str, Codec] = {
         {"profile": "4444", "vendor": "apl0", "alpha_bits": "16"},
     ),
     "hevc": Codec("mov", "libx265", "yuv420p", "yuva420p", {"crf": "16", "x265-params": "log-level=none"}, even=True),
-    "mp4": Codec("mp4", "libx264", "yuv420p", "", {"crf": "17", "preset": "veryfast"}, even=True),
+    "mp4": Codec("mp4", "libx264", "yuv420p", "", {"crf": "10", "preset": "veryfast"}, even=True),
 }
 _MATRIX_TAG = {"bt601": 6, "bt709": 1, "bt2020": 9}
 _MUXING = {"mp4": {"movflags": "+faststart"}}

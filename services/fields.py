@@ -12,16 +12,19 @@ from services.errors import BadInput, BadOption
 
 
 class Fields:
-    """The fields of one JSON object, with errors that say where in the spec they are."""
+    """The fields of one JSON object, with errors that say where in it they are."""
+
+    what = "the job"
+    """What the whole is called."""
 
     def __init__(self, data: object, where: str, *names: str) -> None:
         self.where = where
         if not isinstance(data, Mapping):
-            raise BadInput(f"{where or 'the job'} must be an object, not {type(data).__name__}.", field=where)
+            raise BadInput(f"{where or self.what} must be an object, not {type(data).__name__}.", field=where)
         unknown = sorted(str(name) for name in set(data) - set(names))
         if unknown:
             raise BadInput(
-                f"{where or 'the job'} has an unknown field {unknown[0]!r}; the fields are {', '.join(names)}.",
+                f"{where or self.what} has an unknown field {unknown[0]!r}; the fields are {', '.join(names)}.",
                 field=self.path(unknown[0]),
             )
         self._data = data

@@ -1,4 +1,4 @@
-"""Colour spaces of deliverables, by OpenColorIO and its built-in ACES configuration.
+"""Colour spaces of clips and deliverables, by OpenColorIO and its built-in ACES configuration.
 
 A clip's space follows its tags: the transfer curve, decoded as a display would (BT.1886's 2.4 for video, which is
 also what is assumed of video without a tag; sRGB for pictures), and the primaries; SD primaries count as Rec.709's.
@@ -15,7 +15,8 @@ import numpy as np
 import PyOpenColorIO as ocio
 from numpy.typing import NDArray
 
-from services.finish.sources import Floats, Integers
+Floats = NDArray[Any]  # float32; numpy's stubs widen it at every step
+Integers = NDArray[Any]  # uint8 or uint16
 
 CONFIG = "studio-config-v4.0.0_aces-v2.0_ocio-v2.5"
 _LINEAR = {"bt2020": "Linear Rec.2020", "display-p3": "Linear P3-D65", "dci-p3": "Linear P3-D65"}
@@ -52,14 +53,23 @@ class Conversion:
         """target: "srgb", "rec709", "linear" or "acescg"."""
         self.identity = target == space_of(color)
         config = ocio.Config.CreateFromBuiltinConfig(CONFIG)
-        steps = ocio.GroupTransform([*_decoded(color, _TARGETS[target])])
-        self._processor = config.getProcessor(steps).getDefaultCPUProcessor()
+        steps = ocio.GroupTransform(_decoded(color, _TARGETS[target]))
+        self._there = config.getProcessor(steps).getDefaultCPUProcessor()
+        back = config.getProcessor(steps, ocio.TRANSFORM_DIR_INVERSE)
+        self._back = back.getDefaultCPUProcessor()
 
     def values(self, image: Integers, *, peak: int) -> NDArray[np.float32]:
         """Codes [H, W, 3] of 0..peak in the target space, float32; above 1 where the source is."""
         color = np.ascontiguousarray(image[..., :3], dtype=np.float32) / np.float32(peak)
         if color.size:
-            self._processor.applyRGB(color)
+            self._there.applyRGB(color)
+        return color
+
+    def inverse(self, values: Floats) -> NDArray[np.float32]:
+        """Values [H, W, 3] of the target space in the clip's own, 0..1 where the clip can hold them."""
+        color = np.ascontiguousarray(values, dtype=np.float32).copy()
+        if color.size:
+            self._back.applyRGB(color)
         return color
 
     def codes(self, image: Integers, *, peak: int) -> Integers:
