@@ -12,15 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from orchestrator.keep import Keeper
 from orchestrator.runners.base import Runner
 from services.artifacts import Artifact, Store
 from services.compose.check import check, require_harmless
 from services.compose.edit import Edit
 from services.compose.facts import facts_of
-from services.compose.parse import parse_text
+from services.compose.parse import parse_text, plain
 from services.errors import NotFound
 from services.stage import Progress, Request, Result
 
@@ -98,7 +96,7 @@ class Editor:
 
 def _plain(text: str, addresses: Mapping[str, str]) -> dict[str, Any]:
     """The edit as the stage's parameter: what it names by job, by address, so that equal edits are found again."""
-    data: dict[str, Any] = dict(yaml.safe_load(text) or {})
+    data: dict[str, Any] = dict(plain(text) or {})
     data.pop("source", None)
     if data.get("inserts"):
         data["inserts"] = [{**insert, "from": addresses[insert["from"]]} for insert in data["inserts"]]

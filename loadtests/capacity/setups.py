@@ -133,8 +133,8 @@ def _groups(of: Chart, data: Mapping[str, Any]) -> list[Group]:
     nodes = data["nodes"]
     out = []
     for group in of.groups:
-        # No plan has previews: they answer clicks, and one pod is enough.
-        stages = tuple(stage for stage in group.stages if stage != "preview")
+        # No plan has these: they answer clicks and edits, beside the queue.
+        stages = tuple(stage for stage in group.stages if stage not in ("preview", "compose"))
         if not stages:
             continue
         sharded = set(stages) <= set(of.shards)

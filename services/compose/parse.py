@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import yaml
 
@@ -43,15 +44,28 @@ class _Fields(Fields):
     what = "the edit"
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's plain values, and no aliases: a few of them can stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias (*), which an edit does not need")
+        return super().compose_node(parent, index)
+
+
 def parse_text(text: str | bytes) -> Edit:
     """The edit that YAML, or JSON, describes. Raises BadInput, BadOption with `field` naming the place."""
     if len(text) > MAX_BYTES:
         raise BadInput(f"the edit has {len(text)} bytes, more than {MAX_BYTES}; shorten it.")
     try:
-        data = yaml.safe_load(text)
+        return parse(plain(text))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"the edit is no YAML ({' '.join(str(error).split())[:200]}); correct it there.") from error
-    return parse(data)
+
+
+def plain(text: str | bytes) -> Any:
+    """The plain data in YAML. Raises yaml.YAMLError."""
+    return yaml.load(text, Loader=_Loader)
 
 
 def parse(data: object) -> Edit:
