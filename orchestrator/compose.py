@@ -19,7 +19,7 @@ from services.compose.check import check, require_harmless
 from services.compose.edit import Edit
 from services.compose.facts import facts_of
 from services.compose.parse import parse_text, plain
-from services.errors import NotFound
+from services.errors import NotFound, OmnimatteError
 from services.stage import Progress, Request, Result
 
 
@@ -63,7 +63,13 @@ class Editor:
         """
         edit = parse_text(text)
         require_harmless(edit)
-        others = {one.source: await delivered(one.source) for one in edit.inserts}
+        others: dict[str, Artifact] = {}
+        for i, one in enumerate(edit.inserts):
+            try:
+                others[one.source] = await delivered(one.source)
+            except OmnimatteError as error:
+                error.field = f"inserts[{i}].from"
+                raise
         facts = await asyncio.to_thread(facts_of, layers)
         inserted = {name: (await asyncio.to_thread(facts_of, other)).labels for name, other in others.items()}
         check(edit, labels=facts.labels, frames=facts.frames, inserted=inserted)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from loadtests.data_path import clips, deliver, startup, store
+from loadtests.data_path import clips, deliver, edits, startup, store
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -35,13 +35,20 @@ def main(arguments: list[str] | None = None) -> None:
             packed = deliver.measured(shape, Path(folder), formats=options.formats or deliver.FORMATS)
         print(deliver.report(packed, shape))
         found["deliver"] = [asdict(one) for one in packed]
+    if options.what == "edits":
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            rendered = edits.measured(Path(folder))
+        print(edits.report(rendered))
+        found["edits"] = [asdict(one) for one in rendered]
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m loadtests.data_path", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["store", "startup", "deliver"], help="default: store, startup")
+    parser.add_argument(
+        "what", nargs="?", choices=["store", "startup", "deliver", "edits"], help="default: store, startup"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the numbers here, too")
     parser.add_argument("--folder", type=Path, help="where to write frames; default: the temporary folder")
     parser.add_argument("--megabytes", type=int, default=100, help="of frames per case (100)")

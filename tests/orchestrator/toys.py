@@ -7,6 +7,7 @@ Run as a program, this serves an orchestrator on these stages until it is killed
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from typing import Any
@@ -66,8 +67,12 @@ class Toy(Stage):
         if self.name == "finish":
             work.draft.put("index.html", b"<html>page</html>")
             work.draft.put("empty.txt", b"")
+            layers = [{"label": label} for label in work.params["layers"]]
+            work.draft.put("layers.json", json.dumps({"frames": 3, "layers": layers}).encode())
             for label in work.params["layers"]:
                 work.draft.put(f"layers/{label}/00000.png", label.encode() * 1000)
+        if self.name == "compose":
+            work.draft.put("composite.mp4", repr(sorted(work.inputs)).encode())
         work.progress(2, 2, "frames")
         return {"frames": 3, "width": 8, "height": 6, "recomposition_psnr": 40.0}
 
