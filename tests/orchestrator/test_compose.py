@@ -62,7 +62,7 @@ def client_result(client: Client, job: str) -> str:
         ("layers: {vase: {opacity: 7}}", BadOption, "layers.vase.opacity"),
         ("layers: {vase: {stylise: {command: [sh, '{input}', '{output}']}}}", BadOption, "layers.vase.stylise"),
         ("inserts: [{from: jobs/none, layer: vase, as: b}]", NotFound, "inserts[0].from"),
-        ("background: {image: '" + "0" * 64 + "'}", NotFound, "edit.background"),
+        ("background: {image: '" + "0" * 64 + "'}", NotFound, "edit.background.digest"),
         ("frames: [0, 3]", BadOption, "frames"),
     ],
 )
