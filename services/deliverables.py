@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 from services.errors import BadOption
@@ -20,6 +21,15 @@ SIDES = ("preview", "masks", "mattes", "depth")
 """What can lie beside them."""
 PROJECTS = ("otio", "fcpxml", "nuke", "aftereffects")
 """Files by which an editing program puts the layers together again."""
+READS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "otio": ("png", "exr", "prores", "webm", "hevc"),
+        "fcpxml": ("prores", "hevc", "webm"),
+        "nuke": ("exr", "png", "prores"),
+        "aftereffects": ("png", "prores", "hevc"),
+    }
+)
+"""What each project can name, the best first. FCPXML has no image sequences, After Effects no layers of an EXR."""
 FORMATS = (*PICTURES, *SIDES, *PROJECTS)
 
 COMPRESSIONS = ("zip", "piz", "dwaa")
@@ -99,11 +109,13 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
             f"{', '.join(chosen) or 'nothing'} alone delivers no layer; add one of {', '.join(PICTURES)}.",
             field="formats",
         )
-    if "fcpxml" in chosen and not any(name in MOVIES for name in chosen):
-        raise BadOption(
-            "fcpxml names movies and cannot name image sequences; add prores, webm or hevc, or take otio.",
-            field="formats",
-        )
+    for project in PROJECTS:
+        if project in chosen and not any(name in chosen for name in READS[project]):
+            raise BadOption(
+                f"{project} cannot be made of {', '.join(name for name in chosen if name in PICTURES)}; add "
+                f"{' or '.join(READS[project])}.",
+                field="formats",
+            )
     return chosen
 
 

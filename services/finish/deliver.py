@@ -21,6 +21,7 @@ from services.finish import movies, sidecars
 from services.finish.images import ExrWriter, PngWriter
 from services.finish.movies import MovieWriter, PreviewWriter
 from services.finish.names import Kind, Names, channel_names
+from services.finish.projects.write import filename
 from services.finish.shot import Shot, Writer
 from services.stills import ExrHeader
 from services.video.encode import CODECS, Family, Form, require
@@ -118,6 +119,8 @@ class Deliverables:
             found["mattes"] = {label: self.names.sequence(Kind.MATTE, label, suffix="png") for label in self.labels}
         if "depth" in self.formats:
             found["depth"] = self.names.sequence(Kind.DEPTH, suffix="png")
+        if self.projects:
+            found["projects"] = {name: filename(name) for name in self.projects}
         if "preview" in self.formats:
             shown = (("checker", Kind.CHECKER), ("color", Kind.COLOR))
             found["previews"] = {"background": {"plain": self.names.movie(Kind.PREVIEW, suffix="mp4")}} | {

@@ -16,6 +16,7 @@ from services.deliverables import check_formats, delivery_of
 from services.errors import BadOption
 from services.finish import ordering, page, preview, report
 from services.finish.deliver import Deliverables
+from services.finish.projects import write
 from services.finish.shot import Shot
 from services.finish.sources import Frame, Sources
 from services.finish.transfer import Finished, finish_frame
@@ -74,8 +75,11 @@ class Finish(Stage):
             deliverables.close()
             measured = report.Measured(order, errors, time.monotonic() - started)
             content = report.build(dict(work.params), sources, deliverables, measured)
+        name = _clip_name(work.params, sources.video)
+        for kind in deliverables.projects:
+            work.draft.put(write.filename(kind), write.write(kind, content, name=name))
         work.draft.put("layers.json", json.dumps(content, indent=1, ensure_ascii=False).encode())
-        work.draft.put("index.html", page.render(content, album, name=_clip_name(work.params, sources.video)))
+        work.draft.put("index.html", page.render(content, album, name=name))
         return {
             "frames": sources.frames,
             "height": sources.height,

@@ -264,7 +264,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path, delivery
     ("formats", "sentence"),
     [
         (["masks"], "masks alone delivers no layer; add one of png, exr, prores, webm, hevc"),
-        (["png", "fcpxml"], "fcpxml names movies and cannot name image sequences"),
+        (["png", "fcpxml"], "fcpxml cannot be made of png; add prores or hevc or webm"),
         ([], "delivers no layer"),
     ],
 )
