@@ -15,7 +15,7 @@ RULES = "the chart's recording rules"
 NS = 'namespace=~"$namespace"'
 RATE = "$__rate_interval"
 RANGE = "$__range"
-MODELS = 'model=~"ingest|sam2|preview|plate|casper|ssr|depth|omnimatte|finish|compose"'
+MODELS = 'model=~"ingest|sam2|preview|region|plate|casper|ssr|depth|omnimatte|finish|compose"'
 OURS = 'code=~"INTERNAL|UNKNOWN|UNAVAILABLE|DATA_LOSS"'
 
 NAMESPACE = values("namespace", "Namespace", "omnimatte_build_info")

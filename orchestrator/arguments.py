@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from orchestrator.batch_arguments import add_batch
 from orchestrator.engines_cli import add_engines
-from orchestrator.options import IMAGE_CONTEXTS, SCHEDULES, TIERS
+from orchestrator.options import IMAGE_CONTEXTS, REGIONS, SCHEDULES, TIERS
 from orchestrator.server_arguments import add_home, add_serve, add_up
 from orchestrator.wishes import ObjectWish, box_wish, mask_wish, point_wish
 from services.deliverables import COMPRESSIONS, DISPLAY_SPACES, FORMATS, PNG_BITS, SCENE_SPACES
@@ -84,6 +84,7 @@ def _add_decompose(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
     command.add_argument("--steps", type=int, default=0, help="denoising steps (default: the model's)")
     command.add_argument("--long-side", type=int, default=0, help="most pixels along a layer (default: the profile's)")
+    command.add_argument("--region", choices=REGIONS, default=REGIONS[0], help="what of a large frame is worked on")
     command.add_argument("--schedule", choices=SCHEDULES, default=SCHEDULES[0], help="how thoroughly to optimise")
     _add_delivery(command)
     _add_models(command)

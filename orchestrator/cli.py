@@ -99,6 +99,7 @@ def _decompose(parsed: argparse.Namespace) -> int:
         "steps": parsed.steps,
         "long_side": parsed.long_side,
         "schedule": parsed.schedule,
+        "region": parsed.region,
         "models": dict(parsed.models),
         "casper": {
             "tier": parsed.tier,

@@ -17,6 +17,7 @@ from services.profiles import MODELS, PROFILES, find
 
 SCHEDULES = ("fast", "draft", "reference")
 TIERS = ("full", "fast", "draft")
+REGIONS = ("frame", "objects")
 IMAGE_CONTEXTS = ("first_frame", "zeros")
 MAX_STEPS = 100
 MIN_LONG_SIDE, MAX_LONG_SIDE = 64, 4096
@@ -61,6 +62,7 @@ class Options:
         steps: denoising steps of Casper; 0 leaves the choice to the model.
         long_side: most pixels along the layers' longer side; 0 leaves the choice to the profile.
         schedule: how thoroughly the layers are optimised.
+        region: what of a large frame is worked on: all of it, or what is around its objects.
         casper: see `CasperOptions`.
     """
 
@@ -72,6 +74,7 @@ class Options:
     steps: int = 0
     long_side: int = 0
     schedule: str = "fast"
+    region: str = REGIONS[0]
     casper: CasperOptions = field(default_factory=CasperOptions)
 
     def settled(self, profile: str) -> Options:
@@ -95,6 +98,7 @@ def parse_options(data: object) -> Options:
         steps=known.integer("steps", Options.steps, 1, MAX_STEPS, or_zero=True),
         long_side=known.integer("long_side", Options.long_side, MIN_LONG_SIDE, MAX_LONG_SIDE, or_zero=True),
         schedule=known.choice("schedule", Options.schedule, SCHEDULES),
+        region=_chosen(known, "region", REGIONS) or REGIONS[0],
         casper=_casper(known.get("casper") or {}),
     )
 

@@ -3,6 +3,8 @@
     ingest -> sam2 / ingest(mask) -> plate -> casper x (N+1, same seed) -> ssr x (N+1) -> omnimatte x N -> finish
                                   `-> depth -------------------------------------------------------------^
 
+Of large frames, if the job wishes it, a region is cut after the masks, and everything up to `omnimatte` works on that.
+
 N counts the objects whose layer is asked for. When the job has one object, the input video itself shows it alone
 (paper, section 3.2), so only the background run is made. Nothing of a job's identity enters a request, so that two jobs
 that share a stage share its artifact.
@@ -15,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orchestrator.options import MAX_RUNS, TIERS, Options
+from orchestrator.options import MAX_RUNS, REGIONS, TIERS, Options
 from orchestrator.spec import JobSpec, Object
 from services.profiles import COMPACT, MODELS, find
 from services.stage import Request
@@ -79,7 +81,8 @@ def plan(spec: JobSpec) -> tuple[Node, ...]:
     """The job's nodes, each after the nodes that it needs; the last one makes the deliverables."""
     spec = replace(spec, options=spec.options.settled(COMPACT))
     sources = _sources(spec)
-    tracks = _tracks(spec)
+    native = _tracks(spec)
+    tracks = native if spec.options.region == REGIONS[0] else _regional(spec)
     layers = [item.label for item in spec.objects if item.layer]
     alone = len(spec.objects) == 1
     keeps: dict[str, list[str]] = {"background": []}
@@ -90,13 +93,14 @@ def plan(spec: JobSpec) -> tuple[Node, ...]:
     wholes = [] if alone or spec.options.model("sam2") == COMPACT else layers
     return (
         *sources,
+        *([_region(spec, native)] if tracks is not native else []),
         _plate(spec, tracks),
         *removed,
-        _depth(spec, tracks),
+        _depth(spec, native),
         *(_ssr(spec, name, keep, made[name], tracks) for name, keep in keeps.items()),
         *(_whole(spec, label, tracks) for label in wholes),
         *(_omnimatte(spec, label, made, tracks, whole=label in wholes) for label in layers),
-        _finish(spec, layers, tracks),
+        _finish(spec, layers, native),
     )
 
 
@@ -116,10 +120,13 @@ _PLATE = Output("plate")
 
 @dataclass(frozen=True)
 class _Tracks:
-    """How stages find the object masks: the `objects` parameter, and the inputs that it names."""
+    """How stages find clip and object masks: the `objects` parameter, the inputs that it names, the clip, and the mask
+    of what must stay."""
 
     objects: list[dict[str, Any]]
     inputs: dict[str, Ref]
+    preserve: dict[str, Ref]
+    video: Ref = _VIDEO
 
 
 def _sources(spec: JobSpec) -> list[Node]:
@@ -160,13 +167,26 @@ def _tracks(spec: JobSpec) -> _Tracks:
         name = f"mask/{item.label}" if item.mask else "sam2"
         objects.append({"label": item.label, "input": name, "channel": channels.get(item.label, 0)})
         inputs[name] = Output(name)
-    return _Tracks(objects, inputs)
+    return _Tracks(objects, inputs, {} if spec.preserve is None else {"preserve": Output("preserve")})
+
+
+def _regional(spec: JobSpec) -> _Tracks:
+    """The same within the region: one artifact is the clip and has all masks."""
+    where = Output("region")
+    objects = [{"label": item.label, "input": "region", "channel": i} for i, item in enumerate(spec.objects)]
+    preserve: dict[str, Ref] = {} if spec.preserve is None else {"preserve": Output("region", "preserve")}
+    return _Tracks(objects, {"region": where}, preserve, video=where)
+
+
+def _region(spec: JobSpec, tracks: _Tracks) -> Node:
+    params = {"objects": tracks.objects, "long_side": long_side_of(spec.options)}
+    return Node("region", "region", params, {"video": _VIDEO, **tracks.inputs, **tracks.preserve})
 
 
 def _plate(spec: JobSpec, tracks: _Tracks) -> Node:
     # It leaves every object out, whichever a run of Casper keeps: so once is enough.
     params = {"objects": tracks.objects, "long_side": long_side_of(spec.options)}
-    return Node("plate", "plate", params, {"video": _VIDEO, **tracks.inputs})
+    return Node("plate", "plate", params, {"video": tracks.video, **tracks.inputs})
 
 
 def _removed(spec: JobSpec, keeps: Mapping[str, list[str]], tracks: _Tracks) -> list[Node]:
@@ -187,7 +207,7 @@ def _casper(spec: JobSpec, runs: Mapping[str, list[str]], tracks: _Tracks) -> No
         "model": spec.options.model("casper"),
         **_sampling(spec.options),
     }
-    inputs = {"video": _VIDEO, "plate": _PLATE, **tracks.inputs, **_preserved(spec)}
+    inputs = {"video": tracks.video, "plate": _PLATE, **tracks.inputs, **tracks.preserve}
     return Node(f"casper/{'+'.join(runs)}", "casper", params, inputs)
 
 
@@ -207,17 +227,13 @@ def _ssr(spec: JobSpec, name: str, keep: list[str], casper: Output, tracks: _Tra
         "long_side": long_side_of(spec.options),
     }
     inputs = {
-        "video": _VIDEO,
+        "video": tracks.video,
         "plate": _PLATE,
         "casper": casper,
         **tracks.inputs,
-        **_preserved(spec),
+        **tracks.preserve,
     }
     return Node(f"ssr/{name}", "ssr", params, inputs)
-
-
-def _preserved(spec: JobSpec) -> dict[str, Ref]:
-    return {} if spec.preserve is None else {"preserve": Output("preserve")}
 
 
 def _depth(spec: JobSpec, tracks: _Tracks) -> Node:
@@ -239,7 +255,7 @@ def _omnimatte(spec: JobSpec, label: str, made: Mapping[str, Output], tracks: _T
         "seed": spec.options.seed,
     }
     inputs: dict[str, Ref] = {
-        "video": _VIDEO,
+        "video": tracks.video,
         "background": made["background"],
         "background_ssr": Output("ssr/background"),
         **tracks.inputs,
@@ -274,6 +290,7 @@ def _finish(spec: JobSpec, layers: list[str], tracks: _Tracks) -> Node:
         "video": _VIDEO,
         "background": Output("ssr/background"),
         "depth": Output("depth"),
+        **({"region": Output("region")} if spec.options.region != REGIONS[0] else {}),
         **{f"layer/{label}": Output(f"omnimatte/{label}") for label in layers},
         **tracks.inputs,
     }

@@ -14,6 +14,7 @@ STAGES = {
     "ingest": "services.ingest.stage:Ingest",
     "sam2": "services.sam2.stage:Sam2",
     "preview": "services.sam2.preview:PreviewStage",
+    "region": "services.region.stage:RegionStage",
     "plate": "services.plate.stage:PlateStage",
     "casper": "services.casper.stage:Casper",
     "ssr": "services.ssr.stage:Ssr",

@@ -133,8 +133,8 @@ def _groups(of: Chart, data: Mapping[str, Any]) -> list[Group]:
     nodes = data["nodes"]
     out = []
     for group in of.groups:
-        # No plan has these: they answer clicks and edits, beside the queue.
-        stages = tuple(stage for stage in group.stages if stage not in ("preview", "compose"))
+        # The first two answer clicks and edits, beside the queue; few jobs ask for the third.
+        stages = tuple(stage for stage in group.stages if stage not in ("preview", "compose", "region"))
         if not stages:
             continue
         sharded = set(stages) <= set(of.shards)

@@ -156,7 +156,7 @@ class Point(_message.Message):
     def __init__(self, x: _Optional[float] = ..., y: _Optional[float] = ...) -> None: ...
 
 class Options(_message.Message):
-    __slots__ = ("seed", "profile", "formats", "steps", "long_side", "schedule", "models", "casper", "delivery")
+    __slots__ = ("seed", "profile", "formats", "steps", "long_side", "schedule", "models", "casper", "region", "delivery")
     class ModelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -172,6 +172,7 @@ class Options(_message.Message):
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     CASPER_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
     DELIVERY_FIELD_NUMBER: _ClassVar[int]
     seed: int
     profile: str
@@ -181,8 +182,9 @@ class Options(_message.Message):
     schedule: str
     models: _containers.ScalarMap[str, str]
     casper: CasperOptions
+    region: str
     delivery: Delivery
-    def __init__(self, seed: _Optional[int] = ..., profile: _Optional[str] = ..., formats: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., long_side: _Optional[int] = ..., schedule: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ..., casper: _Optional[_Union[CasperOptions, _Mapping]] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ...) -> None: ...
+    def __init__(self, seed: _Optional[int] = ..., profile: _Optional[str] = ..., formats: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., long_side: _Optional[int] = ..., schedule: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ..., casper: _Optional[_Union[CasperOptions, _Mapping]] = ..., region: _Optional[str] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ...) -> None: ...
 
 class Delivery(_message.Message):
     __slots__ = ("start_frame", "name", "png_bits", "exr_compression", "color", "exr_color", "preview_color")

@@ -104,6 +104,7 @@ def spec_to_message(spec: JobSpec) -> pb.JobSpec:
             steps=options.steps,
             long_side=options.long_side,
             schedule=options.schedule,
+            region=options.region,
             models=options.models,
             casper=pb.CasperOptions(**asdict(options.casper)),
             delivery=pb.Delivery(**asdict(options.delivery)),

@@ -31,6 +31,7 @@ INSTANCES: Mapping[str, int] = MappingProxyType(
         "ingest": 1,
         "sam2": 1,
         "preview": 1,
+        "region": 1,
         "plate": 1,
         "casper": 2,
         "ssr": 2,
