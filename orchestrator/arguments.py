@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     add_batch(batching)
     batching.add_argument("--server", metavar="HOST:PORT", default=DEFAULT_SERVER, help=f"default: {DEFAULT_SERVER}")
     _add_credentials(batching)
+    _add_ui(commands.add_parser("ui", help="a page to work on: click on objects, decompose, edit, download"))
     add_up(commands.add_parser("up", help="run the whole stack on this machine, in the foreground"))
     add_serve(commands.add_parser("serve", help="run an orchestrator over a model server that runs elsewhere"))
     _add_jobs(commands.add_parser("jobs", help="look after the jobs of a running server"))
@@ -102,6 +103,15 @@ def _add_compose(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, required=True, metavar="PATH", help="a movie, or a folder of pictures")
     command.add_argument("--source", type=Path, metavar="DIR", help="edit this decomposition, whatever the edit says")
     command.add_argument("--force", action="store_true", help="replace PATH if it is there")
+
+
+def _add_ui(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command="ui")
+    command.add_argument("--host", default="127.0.0.1", help="where the page is served (default: 127.0.0.1)")
+    command.add_argument("--port", type=int, default=7860, help="0 for any free one (default: 7860)")
+    command.add_argument("--server", metavar="HOST:PORT", default="", help="use this server instead of an own stack")
+    _add_credentials(command)
+    add_home(command)
 
 
 def _add_scheduling(command: argparse.ArgumentParser) -> None:

@@ -147,6 +147,13 @@ def _compose(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _ui(parsed: argparse.Namespace) -> int:
+    # A client like any other; nothing here depends on it.
+    page = importlib.import_module("ui.server")
+    wish = page.Wish(parsed.host, parsed.port, parsed.server, _credentials(parsed), _home(parsed))
+    return int(page.serve(wish))
+
+
 def _up(parsed: argparse.Namespace) -> int:
     from orchestrator.up import up
     from services.profiles import configured
@@ -305,6 +312,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "decompose": _decompose,
     "batch": _batch,
     "compose": _compose,
+    "ui": _ui,
     "up": _up,
     "serve": _serve,
     "jobs": _jobs,

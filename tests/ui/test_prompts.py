@@ -1,0 +1,55 @@
+"""Clicks become the objects of a job."""
+
+from pathlib import Path
+
+import pytest
+
+from services.errors import BadInput, BadPrompt
+from ui import prompts
+from ui.session import Clip, Marks
+
+CLIP = Clip(Path("clip"), "clip", Path("."), height=96, width=160, scale=1.0)
+
+
+def clicked(*points: tuple[int, float, float, bool]) -> Marks:
+    marks = Marks()
+    for frame, x, y, positive in points:
+        marks = prompts.with_point(marks, CLIP, frame=frame, x=x, y=y, positive=positive)
+    return marks
+
+
+def test_points_of_all_frames_go_into_the_job_and_those_of_one_into_its_preview():
+    marks = clicked((0, 10, 20, True), (3, 30, 40, False))
+    assert prompts.objects(marks) == [
+        {
+            "label": "object-1",
+            "prompts": [
+                {"frame": 0, "point": [10, 20], "positive": True},
+                {"frame": 3, "point": [30, 40], "positive": False},
+            ],
+        }
+    ]
+    assert [len(one["prompts"]) for one in prompts.objects(marks, frame=0)] == [1]
+    assert prompts.objects(marks, frame=3) == []  # Nothing there says where the object is.
+
+
+def test_objects_are_added_renamed_and_removed():
+    marks = prompts.renamed(clicked((0, 1, 1, True)), "Red Ball!")
+    assert marks.labels == ("red-ball",) and marks.points[0].label == "red-ball"
+    two = prompts.with_object(marks)
+    assert two.current == "object-1" and two.labels == ("red-ball", "object-1")
+    with pytest.raises(BadInput, match="cannot both be called"):
+        prompts.renamed(two, "red ball")
+    assert prompts.without_object(two) == Marks(marks.labels, "red-ball", marks.points)
+    assert prompts.undone(marks).points == ()
+
+
+@pytest.mark.parametrize("at", [(-1, 5), (160, 5), (5, 96), (float("nan"), 5)])
+def test_a_point_outside_the_clip_is_refused(at):
+    with pytest.raises(BadPrompt, match="outside the frame"):
+        clicked((0, *at, True))
+
+
+def test_a_job_needs_an_object():
+    with pytest.raises(BadInput, match="no object is marked yet"):
+        prompts.job_spec({"digest": "0" * 64}, Marks(), preserve=None, schedule="fast", steps=0)
