@@ -12,10 +12,19 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test check fuzz-media fuzz-requests proofs load load-reports soak parity evaluate blender scenes lock generate clean
+.PHONY: demo gallery test check fuzz-media fuzz-requests proofs load load-reports soak parity evaluate blender scenes lock generate clean
 
 demo: $(READY)  ## take the bundled clip apart and say where the page is
 	$(BIN)/omnimatte decompose samples/still_life/input.mp4 $(DEMO_MASKS) --out out/demo --force
+
+# A clip of ours, which may be shipped; edits run no model.
+EDITS := removal retiming insertion restyle movement background
+
+gallery: demo  ## the pictures of docs/gallery.md
+	for edit in $(EDITS); do \
+		$(BIN)/omnimatte compose docs/gallery/$$edit.yaml --out out/gallery/$$edit --force && \
+		$(BIN)/python -m services.compose.sheet docs/images/gallery-$$edit.jpg out/gallery/$$edit --frames 2 24 45 || exit 1; \
+	done
 
 DEMO_MASKS = $(foreach mask,$(wildcard samples/still_life/mask_*.mp4),--mask $(patsubst mask_%,%,$(basename $(notdir $(mask))))=$(mask))
 

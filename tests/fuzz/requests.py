@@ -133,6 +133,7 @@ def samples(wanted: pb.JobSpec, job: pb.Job, upload: pb.UploadSession) -> dict[s
         "EstimateJob": [pb.EstimateJobRequest(job=pb.Job(spec=wanted))],
         "PreviewMasks": [pb.PreviewMasksRequest(source=wanted.source, objects=objects)],
         "ListJobs": [pb.ListJobsRequest(page_size=2, states=[pb.Job.SUCCEEDED])],
+        "Compose": [pb.ComposeRequest(job=job.name, edit="layers: {vase: {move: [1, 2]}}")],
         "Download": [pb.DownloadRequest(name=job.name, paths=["layers/vase/00000.png"])],
     }
     for name, method in METHODS.items():

@@ -261,11 +261,28 @@ def upload_reach(method: str, make: Callable[[str], Any]) -> Callable[[World], N
     return attack
 
 
+def compose(world: World) -> None:
+    """B edits nothing of A's, takes no layer of A's into an edit of its own, and uses no upload of A's."""
+    names_nothing(world, "Compose", lambda name: pb.ComposeRequest(job=name))
+    own = world.b.create_job(make_own_spec(world))
+    assert list(world.b.watch(own.name))[-1].job.state == pb.Job.SUCCEEDED
+    bearer = ("authorization", f"Bearer {world.keys['rival']}")
+    stolen = {
+        "inserts[0].from": {"inserts": [{"from": world.done.name, "layer": "vase", "as": "mine"}]},
+        "edit.background.digest": {"background": {"image": world.spec["source"]["digest"]}},
+    }
+    for field_, edit in stolen.items():
+        request = pb.ComposeRequest(job=own.name, edit=json.dumps(edit))
+        error = error_of(lambda request=request: world.call("Compose", request, bearer))
+        assert type(error) is NotFound and error.field == field_
+
+
 ATTACKS: dict[str, Callable[[World], None]] = {
     "Upload": upload,
     "StartUpload": start_upload,
     "GetUpload": upload_reach("GetUpload", lambda name: pb.GetUploadRequest(name=name)),
     "DeleteUpload": upload_reach("DeleteUpload", lambda name: pb.DeleteUploadRequest(name=name)),
+    "Compose": compose,
     "SignUrls": lambda world: names_nothing(world, "SignUrls", lambda name: pb.SignUrlsRequest(name=name)),
     "CreateJob": create,
     "BatchCreateJobs": batch,
