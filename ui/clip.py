@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import BadVideo, NotFound
-from services.ingest.reading import refusing
 from services.sandbox.allowance import Allowance
+from services.sandbox.refusing import refusing
 from services.sandbox.running import Broken, Sandbox
 from services.sandbox.wire import Piece
 from services.video.limits import check_length, check_size

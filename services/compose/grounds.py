@@ -1,76 +1,69 @@
-"""Pictures and videos of the user's that replace the background. They are as untrusted as any upload.
+"""Pictures and videos of the user's that replace the background. They are as untrusted as any upload: a confined process
+decodes them (`backdrop.py`, which is named here and never imported).
 
-Must not know: layers.
+Must not know: layers, or any decoder.
 """
 
 from __future__ import annotations
 
-import io
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from services.compose.delivery import Delivery
-from services.compose.files import Files, read
-from services.compose.pictures import Integers, MovieFile, Pictures, Still, decoded, spooled
+from services.compose.files import Files, Folder
+from services.compose.pictures import Integers, Pictures, PngSequence, numbered, spooled
 from services.errors import BadInput
-from services.video.limits import check_size
+from services.sandbox.refusing import refusing
+from services.sandbox.running import Broken, Sandbox
+from services.stills import png
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+_JOB = "services.compose.backdrop:frames"
+_PATTERN = "%05d.png"
 
 
 @dataclass(frozen=True)
-class Covering:
-    """Pictures scaled to cover the clip's frame, what stands over cut off; a shorter video begins again."""
+class Repeated:
+    """Pictures that begin again when they are over."""
 
     inner: Pictures
-    width: int
-    height: int
     frames: int
 
     def read(self, index: int) -> Integers:
-        return covering(self.inner.read(index % self.inner.frames), width=self.width, height=self.height)
+        return self.inner.read(index % self.inner.frames)
 
 
-def from_bytes(files: Files, path: str, *, kind: str, delivery: Delivery, folder: Path) -> Pictures:
+def from_bytes(
+    files: Files,
+    path: str,
+    *,
+    kind: str,
+    delivery: Delivery,
+    folder: Path,
+    check: Callable[[], None] = lambda: None,
+) -> Pictures:
     """The background of `delivery`'s size and length in the file `path`; kind: "image" or "video".
 
+    It is scaled to cover the frame; a shorter video begins again. check: raises to stop.
     Raises BadInput, BadVideo for what cannot be read or is too large.
     """
-    if kind == "image":
-        image = covering(_image(read(files, path), path), width=delivery.width, height=delivery.height)
-        return Still(image, delivery.frames)
-    with spooled(files, path) as file:
-        frames = sum(1 for _ in decoded(file, path, alpha=False))
-    if not frames:
-        raise BadInput(f"{path} has no frames; give another background.", field="background.video")
-    matrix = str(delivery.content["color"]["matrix"])
-    movie = MovieFile(files, path, frames, False, matrix, 255, folder)
-    return Covering(movie, delivery.width, delivery.height, delivery.frames)
-
-
-def covering(image: Integers, *, width: int, height: int) -> NDArray[np.uint8]:
-    """`image` [h, w, 3] scaled until it covers `width` x `height`, its middle."""
-    h, w = image.shape[:2]
-    scale = max(width / w, height / h)
-    size = (max(width, round(w * scale)), max(height, round(h * scale)))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    large = np.asarray(cv2.resize(image[..., :3], size, interpolation=how), dtype=np.uint8)
-    x, y = (size[0] - width) // 2, (size[1] - height) // 2
-    return np.ascontiguousarray(large[y : y + height, x : x + width])
-
-
-def _image(data: bytes, name: str) -> NDArray[Any]:
-    try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            check_size(name, width=image.width, height=image.height)
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadInput(
-            f"{name} is no picture that can be read; give a PNG or JPEG.", field="background.image"
-        ) from error
+    target = Path(tempfile.mkdtemp(dir=folder))
+    params = {"name": path, "kind": kind, "width": delivery.width, "height": delivery.height, "most": delivery.frames}
+    sandbox = Sandbox((_JOB,))
+    count = 0
+    with (
+        closing(sandbox),
+        refusing(lambda why: BadInput(f"the background {path}: {why}", field=f"background.{kind}")),
+        spooled(files, path, folder=folder) as file,
+        closing(sandbox.run(_JOB, [file], params, check=check)) as pieces,
+    ):
+        for piece in pieces:
+            if piece.array is None or piece.array.shape != (delivery.height, delivery.width, 3):
+                raise Broken("nonsense", "a frame that is none")
+            (target / numbered(_PATTERN, count)).write_bytes(png(piece.array))
+            count += 1
+    if not count:
+        raise BadInput(f"{path} has no frames; give another background.", field=f"background.{kind}")
+    return Repeated(PngSequence(Folder(target), _PATTERN, 0, count), delivery.frames)

@@ -104,7 +104,7 @@ class MovieFile:
         layout = {(False, 255): "rgb24", (True, 255): "rgba", (False, 65535): "rgb48le", (True, 65535): "rgba64le"}
         target = Path(tempfile.mkdtemp(dir=self.folder))
         paths: list[Path] = []
-        with spooled(self.files, self.path) as file:
+        with spooled(self.files, self.path, folder=self.folder) as file:
             for frame in decoded(file, self.path, alpha=self.alpha):
                 pixels = frame.reformat(
                     format=layout[self.alpha, self.peak], src_colorspace=_SWS_MATRIX.get(self.matrix, 1)
@@ -135,9 +135,9 @@ def numbered(pattern: str, number: int) -> str:
 
 
 @contextlib.contextmanager
-def spooled(files: Files, path: str) -> Iterator[BinaryIO]:
-    """The file's bytes as a file of this machine, in memory while it is small."""
-    with tempfile.SpooledTemporaryFile(max_size=64 << 20) as file:
+def spooled(files: Files, path: str, *, folder: Path) -> Iterator[BinaryIO]:
+    """The file's bytes as an open file in `folder`, without a name."""
+    with tempfile.TemporaryFile(dir=folder) as file:
         for piece in files.chunks(path):
             file.write(piece)
         file.seek(0)

@@ -63,4 +63,4 @@ def _ground(work: Work, edit: Edit, delivery: Delivery, room: Path) -> Pictures 
     if edit.background.kind not in ("image", "video"):
         return None
     upload = Stored(work.inputs["background"])
-    return from_bytes(upload, "data", kind=edit.background.kind, delivery=delivery, folder=room)
+    return from_bytes(upload, "data", kind=edit.background.kind, delivery=delivery, folder=room, check=work.check)

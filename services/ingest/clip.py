@@ -18,6 +18,7 @@ from services.arrays import ZarrArray
 from services.errors import BadVideo
 from services.ingest import reading
 from services.ingest.answers import Ending, Opening
+from services.sandbox.refusing import refusing
 from services.sandbox.running import Broken, Sandbox
 from services.sandbox.wire import Piece
 from services.stage import Params, Work
@@ -28,7 +29,7 @@ def ingest(work: Work, file: BinaryIO, name: str, *, decoders: Sandbox) -> Param
     """Decode `file` into array "frames" [T, H, W, 3] and, if it has sound, "audio.mka". Raises BadVideo."""
     with tempfile.NamedTemporaryFile(suffix=".mka") as sound:
         pieces = reading.pieces(decoders, "video", [file, sound.file], {"name": name}, check=work.check)
-        with reading.refusing(lambda why: BadVideo(f"{name}: {why}")), closing(pieces):
+        with refusing(lambda why: BadVideo(f"{name}: {why}")), closing(pieces):
             opening = Opening.of(next(pieces, None))
             check_size(name, width=opening.width, height=opening.height)
             count, last = _store(work, pieces, opening, name)

@@ -8,15 +8,11 @@ Must not know: artifacts, or what becomes of the frames.
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from importlib import import_module
 from typing import BinaryIO
 
-import av
 import numpy as np
-from PIL import Image
 
 from services.errors import BadMask, BadVideo
 from services.ingest import images
@@ -25,14 +21,12 @@ from services.sandbox.wire import Piece
 from services.video import audio, timing
 from services.video.limits import check_length
 from services.video.source import Source, open_container
+from services.video.warm import warm
 
 
 def prepare() -> None:
     """Import what would be imported at the first use: a confined process can open no file."""
-    Image.init()
-    for found in pkgutil.walk_packages(av.__path__, "av."):
-        if not found.name.startswith(("av.__main__", "av.datasets")):
-            import_module(found.name)
+    warm()
 
 
 def video(files: Sequence[BinaryIO], *, name: str) -> Iterator[Piece]:

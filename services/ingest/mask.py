@@ -18,6 +18,7 @@ from services.arrays import Content, ZarrArray
 from services.errors import BadMask
 from services.ingest import reading
 from services.ingest.coverage import Mask
+from services.sandbox.refusing import refusing
 from services.sandbox.running import Broken, Sandbox
 from services.sandbox.wire import Piece
 from services.stage import Params, Work
@@ -32,7 +33,7 @@ def ingest(work: Work, file: BinaryIO, name: str, *, label: str, decoders: Sandb
     subject = f"the mask of {label!r} ({name})"
     masks = work.draft.array("masks", shape=(count, height, width, 1), dtype="uint8", content=Content.COVERAGE)
     pieces = reading.pieces(decoders, "mask", [file], {"name": name, "subject": subject}, check=work.check)
-    with reading.refusing(lambda why: BadMask(f"{subject} cannot be read: {why}", field="mask")), closing(pieces):
+    with refusing(lambda why: BadMask(f"{subject} cannot be read: {why}", field="mask")), closing(pieces):
         done, covered, brightest = _store(work, masks, pieces, subject=subject)
     if done != count:
         raise BadMask(
