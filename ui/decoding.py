@@ -11,16 +11,16 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from services.ingest import decoders
 from services.sandbox.wire import Piece
 from services.video.source import Source, open_container
+from services.video.warm import warm
 
 QUALITY = 90
 
 
 def prepare() -> None:
     """Import what would be imported at the first use: a confined process can open no file."""
-    decoders.prepare()
+    warm()
     cv2.setNumThreads(0)
 
 

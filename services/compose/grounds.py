@@ -1,5 +1,5 @@
-"""Pictures and videos of the user's that replace the background. They are as untrusted as any upload: a confined process
-decodes them (`backdrop.py`, which is named here and never imported).
+"""Pictures and videos of the user's that replace the background. They are as untrusted as any upload: a confined
+process decodes them (`backdrop.py`, which is named here and never imported).
 
 Must not know: layers, or any decoder.
 """
