@@ -32,7 +32,9 @@ def main(arguments: list[str] | None = None) -> None:
     if options.what == "deliver":
         shape = deliver.Shape(frames=options.frames, height=options.height, width=options.height * 16 // 9)
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            packed = deliver.measured(shape, Path(folder), formats=options.formats or deliver.FORMATS)
+            packed = deliver.measured(
+                shape, Path(folder), formats=options.formats or deliver.FORMATS, together=options.together
+            )
         print(deliver.report(packed, shape))
         found["deliver"] = [asdict(one) for one in packed]
     if options.what == "edits":
@@ -57,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--frames", type=int, default=200, help="deliver: of the clip (200)")
     parser.add_argument("--height", type=int, default=1080, help="deliver: of the clip, which is 16:9 (1080)")
     parser.add_argument("--formats", nargs="+", help="deliver: only these, one after the other, then all at once")
+    parser.add_argument("--together", action="store_true", help="deliver: all formats at once only")
     return parser
 
 

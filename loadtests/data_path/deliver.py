@@ -50,11 +50,11 @@ class Packed:
     size: int
 
 
-def measured(shape: Shape, folder: Path, *, formats: Sequence[str] = FORMATS) -> list[Packed]:
-    """Each of `formats`, with PNG where a format delivers no layer of its own, and all at once."""
+def measured(shape: Shape, folder: Path, *, formats: Sequence[str] = FORMATS, together: bool = False) -> list[Packed]:
+    """Each of `formats`, with PNG where a format delivers no layer of its own, and all at once; or only the latter."""
     request = scene(shape, folder)
     wanted = [[name] if name in PICTURES else ["png", name] for name in formats]
-    return [_packed(request, names, folder) for names in (*wanted, list(formats))]
+    return [_packed(request, names, folder) for names in (*([] if together else wanted), list(formats))]
 
 
 def report(rows: Sequence[Packed], shape: Shape) -> str:
