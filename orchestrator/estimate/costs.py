@@ -40,6 +40,7 @@ ASSUMED: Mapping[str, float] = MappingProxyType(
         # Compact profile, two cores of a virtual machine (docs/operations.md, "What a job costs").
         "ingest/video": 0.32,
         "ingest/mask": 0.16,
+        "region": 0.05,
         "sam2/compact": 0.10,
         "plate": 3.6,
         "casper/compact": 0.14,
@@ -94,7 +95,7 @@ def units(node: Node, clip: Clip) -> float:
         return float(clip.frames * len(node.params["runs"]))
     if node.stage in ("sam2", "depth"):
         return float(clip.frames)
-    if node.stage == "ingest":
+    if node.stage in ("ingest", "region"):
         return clip.native
     if node.stage == "finish":
         return clip.native * (1 + len(node.params["layers"]))

@@ -43,7 +43,8 @@ def _data(content: dict[str, Any], album: Album, *, title: str) -> dict[str, Any
     position = {label: k for k, label in enumerate(album.labels)}
     last = float(timeline.seconds(content["frames"] - 1))
     numerator, denominator = (int(part) for part in content["sample_aspect_ratio"].split("/"))
-    files = [path for part in (content["background"], *content["layers"]) for path in part["files"].values()]
+    named = [path for part in (content["background"], *content["layers"]) for path in part["files"].values()]
+    files = list(dict.fromkeys([*named, *content.get("projects", {}).values()]))
     color = content["color"]
     return {
         "title": title,

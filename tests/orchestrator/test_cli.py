@@ -152,6 +152,13 @@ def test_jobs_are_looked_after(clip: Path, background: Background, capsys: pytes
     assert '"state": "SUCCEEDED"' in capsys.readouterr().out
     assert cli.main(["jobs", "download", name, "--out", str(clip.with_name("again")), *server]) == 0
     assert (clip.with_name("again") / "index.html").exists()
+    edit = clip.with_name("edit.yaml")
+    edit.write_text("layers: {vase: {opacity: 0.5}}")
+    assert cli.main(["jobs", "compose", name, str(edit), "--out", str(clip.with_name("edited")), *server]) == 0
+    assert (clip.with_name("edited") / "composite.mp4").exists()
+    edit.write_text("layers: {cat: {}}")
+    assert cli.main(["jobs", "compose", name, str(edit), "--out", str(clip.with_name("no")), *server]) == 3
+    assert "no layer 'cat'" in capsys.readouterr().err
     assert cli.main(["jobs", "cancel", name, *server]) == 3
     assert cli.main(["jobs", "delete", name.removeprefix("jobs/"), *server]) == 0
     assert cli.main(["jobs", "get", name, *server]) == 3

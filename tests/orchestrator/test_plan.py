@@ -7,6 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.estimate import costs
+from orchestrator.estimate.costs import Clip
 from orchestrator.plan import Node, Output, Upload, plan
 from orchestrator.spec import JobSpec, from_dict
 
@@ -38,6 +40,7 @@ def _jobs(draw: st.DrawFn) -> JobSpec:
         "steps": draw(st.integers(0, 100)),
         "profile": draw(st.sampled_from(["", "compact", "production"])),
         "casper": {"runs_together": draw(st.integers(0, 3))},
+        "region": draw(st.sampled_from(["", "frame", "objects"])),
     }
     preserve = _digest(7) if draw(st.booleans()) else None
     return from_dict({"source": _digest(1), "objects": draw(_objects()), "preserve": preserve, "options": options})
@@ -160,6 +163,37 @@ def test_the_plate_is_made_once_and_read_by_all_runs(spec: JobSpec) -> None:
     assert all(run.inputs["plate"] == Output("plate") for run in runs)
     assert {run.params.get("long_side", made.params["long_side"]) for run in runs} == {made.params["long_side"]}
     assert "keep" not in made.params
+
+
+@_examples
+@given(_jobs())
+def test_a_region_is_what_the_stages_before_finish_take_for_the_clip(spec: JobSpec) -> None:
+    nodes = plan(spec)
+    cut = by_stage(nodes, "region")
+    assert len(cut) == (1 if spec.options.region == "objects" else 0)
+    clip = Output("region" if cut else "ingest")
+    for node in nodes:
+        if node.stage in ("plate", "casper", "ssr", "omnimatte"):
+            assert node.inputs["video"] == clip
+        elif "video" in node.inputs:
+            assert node.inputs["video"] == Output("ingest")
+    if cut and spec.preserve is not None:
+        assert all(run.inputs["preserve"] == Output("region", "preserve") for run in by_stage(nodes, "casper"))
+
+
+@_examples
+@given(_jobs())
+def test_every_node_has_a_cost_before_anything_was_measured(spec: JobSpec) -> None:
+    clip = Clip(frames=85, height=1080, width=1920, long_side=640)
+    for node in plan(spec):
+        assert costs.assumed(costs.kind(node)) * costs.units(node, clip) > 0
+
+
+def test_how_files_are_written_reaches_finish_and_only_what_was_chosen() -> None:
+    job = {"source": _digest(1), "objects": [{"label": "vase", "mask": _digest(2)}]}
+    plain = plan(from_dict(job))[-1]
+    chosen = plan(from_dict({**job, "options": {"delivery": {"start_frame": 1001, "name": ""}}}))[-1]
+    assert "delivery" not in plain.params and chosen.params["delivery"] == {"start_frame": 1001}
 
 
 def test_uploads_come_in_as_they_are() -> None:
