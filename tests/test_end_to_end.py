@@ -1,4 +1,4 @@
-"""The whole service as a user meets it: the command line, the API, real Triton with all seven models."""
+"""The whole service as a user meets it: the command line, the API, real Triton with all its models."""
 
 import json
 import os
@@ -168,6 +168,31 @@ def test_a_folder_of_images_a_prompt_and_the_store_make_a_second_job_cheap(
     assert (tmp_path / "out/background.webm").exists()
     with av.open(str(tmp_path / "out/layers/box.webm")) as container:
         assert container.streams.video[0].frames in (0, FRAMES)
+
+
+def test_an_edit_is_rendered_by_the_server(server: str, result: Path, tmp_path: Path) -> None:
+    listed = _omnimatte("jobs", "list", "--server", server).stdout.splitlines()
+    job = next(line.split()[0] for line in reversed(listed) if "SUCCEEDED" in line)
+    (tmp_path / "edit.yaml").write_text("{layers: {disc: {remove: true}}, output: {format: png}}")
+    done = _omnimatte("jobs", "compose", job, tmp_path / "edit.yaml", "--out", tmp_path / "out", "--server", server)
+    assert done.returncode == 0, done.stderr
+    made = _png(tmp_path / "out/composite/00004.png")
+    plate, box = _png(result / "background/00004.png"), _png(result / "layers/box/00004.png")
+    expected = box[..., :3] * box[..., 3:] + plate[..., :3] * (1 - box[..., 3:])
+    assert np.abs(made[..., :3] - expected).max() <= 1.01 / 255
+
+
+def test_a_region_of_a_large_frame_is_worked_on_and_put_back(
+    server: str, clip: dict[str, Path], tmp_path: Path
+) -> None:
+    done = _omnimatte(
+        "decompose", clip["video"], "--mask", clip["images"].parent / "disc.mp4", "--out", tmp_path / "out",
+        "--server", server, "--schedule", "draft", "--region", "objects", "--long-side", 64,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "out/layers.json").read_text())
+    assert (told["height"], told["width"]) == (HEIGHT, WIDTH)
+    assert "region" in {row["stage"] for row in told["timings"]} and told["recomposition"]["psnr_db"] > 30
 
 
 @pytest.mark.parametrize(
