@@ -6,7 +6,7 @@ Must not know: deliveries, or pixels.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -25,23 +25,16 @@ from services.compose.edit import (
     Output,
     Style,
 )
-from services.compose.keyframes import EASES, Curve, Key, constant
 from services.compose.retime import EDGES, Retime
+from services.compose.values import FAR, EditFields, curve, number, point, rgb_of
 from services.errors import BadInput, BadOption
 from services.fields import Fields
 
 MAX_BYTES = 1 << 20
 MAX_LAYERS = 64
-MAX_KEYS = 5000
 MAX_SIDE = 8192
-_FAR = 1e5
-_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 _CHANGE = ("remove", "move", "scale", "rotate", "anchor", "opacity", "color", "blur", "retime", "stylise")
-
-
-class _Fields(Fields):
-    what = "the edit"
 
 
 class _Loader(yaml.SafeLoader):
@@ -70,7 +63,7 @@ def plain(text: str | bytes) -> Any:
 
 def parse(data: object) -> Edit:
     """The edit that plain data describes; None is the empty edit. Raises as `parse_text`."""
-    known = _Fields({} if data is None else data, "", *Edit.__dataclass_fields__)
+    known = EditFields({} if data is None else data, "", *Edit.__dataclass_fields__)
     layers = known.get("layers", {})
     if not isinstance(layers, Mapping):
         raise BadInput("layers must be an object: a label, and what happens to it.", field="layers")
@@ -153,7 +146,7 @@ def _ground(data: object) -> Ground:
             "{video: FILE}.",
             field="background",
         )
-    known = _Fields(data, "background", "color", "image", "video", "checker")
+    known = EditFields(data, "background", "color", "image", "video", "checker")
     given = [name for name in ("color", "image", "video", "checker") if known.get(name)]
     if len(given) != 1:
         raise BadOption("background must have exactly one of color, image, video, checker.", field="background")
@@ -166,14 +159,14 @@ def _ground(data: object) -> Ground:
 
 
 def _change(data: object, where: str, *more: str) -> Change:
-    known = _Fields(data, where, *_CHANGE, *more)
+    known = EditFields(data, where, *_CHANGE, *more)
     return Change(
         remove=known.flag("remove", False),
-        move=_curve(known, "move", 2, default=(0, 0), low=-_FAR, high=_FAR),
-        scale=_curve(known, "scale", 2, default=(1, 1), low=0.01, high=100, spread=True),
-        rotate=_curve(known, "rotate", 1, default=(0,), low=-_FAR, high=_FAR),
-        anchor=_point(known, "anchor"),
-        opacity=_curve(known, "opacity", 1, default=(1,), low=0, high=1),
+        move=curve(known, "move", 2, default=(0, 0), low=-FAR, high=FAR),
+        scale=curve(known, "scale", 2, default=(1, 1), low=0.01, high=100, spread=True),
+        rotate=curve(known, "rotate", 1, default=(0,), low=-FAR, high=FAR),
+        anchor=point(known, "anchor"),
+        opacity=curve(known, "opacity", 1, default=(1,), low=0, high=1),
         look=_look(known),
         retime=_retime(known.get("retime") or {}, f"{where}.retime"),
         style=_style(known.get("stylise"), f"{where}.stylise"),
@@ -181,27 +174,29 @@ def _change(data: object, where: str, *more: str) -> Change:
 
 
 def _look(known: Fields) -> Look:
-    color = _Fields(known.get("color") or {}, known.path("color"), "exposure", "contrast", "saturation", "hue", "tint")
+    color = EditFields(
+        known.get("color") or {}, known.path("color"), "exposure", "contrast", "saturation", "hue", "tint"
+    )
     tint = color.text("tint", "", limit=7)
     return Look(
-        exposure=_curve(color, "exposure", 1, default=(0,), low=-20, high=20),
-        contrast=_curve(color, "contrast", 1, default=(1,), low=0, high=10),
-        saturation=_curve(color, "saturation", 1, default=(1,), low=0, high=10),
-        hue=_curve(color, "hue", 1, default=(0,), low=-360, high=360),
+        exposure=curve(color, "exposure", 1, default=(0,), low=-20, high=20),
+        contrast=curve(color, "contrast", 1, default=(1,), low=0, high=10),
+        saturation=curve(color, "saturation", 1, default=(1,), low=0, high=10),
+        hue=curve(color, "hue", 1, default=(0,), low=-360, high=360),
         tint=rgb_of(tint, color.path("tint")) if tint else (1.0, 1.0, 1.0),
-        blur=_curve(known, "blur", 1, default=(0,), low=0, high=200),
+        blur=curve(known, "blur", 1, default=(0,), low=0, high=200),
     )
 
 
 def _retime(data: object, where: str) -> Retime:
-    known = _Fields(data, where, *Retime.__dataclass_fields__)
+    known = EditFields(data, where, *Retime.__dataclass_fields__)
     freeze = known.get("freeze")
     if freeze is not None and (not isinstance(freeze, int) or isinstance(freeze, bool) or freeze < 0):
         raise BadOption(f"freeze is {freeze!r}; give the number of a frame.", field=known.path("freeze"))
-    speed = _number(known.get("speed", 1.0), known.path("speed"), 0.001, 1000)
+    speed = number(known.get("speed", 1.0), known.path("speed"), 0.001, 1000)
     return Retime(
-        map=_curve(known, "map", 1, default=(0,), low=-_FAR, high=_FAR) if known.get("map") is not None else None,
-        offset=_number(known.get("offset", 0.0), known.path("offset"), -_FAR, _FAR),
+        map=curve(known, "map", 1, default=(0,), low=-FAR, high=FAR) if known.get("map") is not None else None,
+        offset=number(known.get("offset", 0.0), known.path("offset"), -FAR, FAR),
         speed=speed,
         reverse=known.flag("reverse", False),
         freeze=freeze,
@@ -213,7 +208,7 @@ def _retime(data: object, where: str) -> Retime:
 def _style(data: object, where: str) -> Style | None:
     if data is None:
         return None
-    known = _Fields(data, where, "filter", "command", "diffusers")
+    known = EditFields(data, where, "filter", "command", "diffusers")
     given = [name for name in ("filter", "command", "diffusers") if known.get(name)]
     if len(given) != 1:
         raise BadOption(f"{where} must have exactly one of filter, command, diffusers.", field=where)
@@ -228,7 +223,7 @@ def _style(data: object, where: str) -> Style | None:
                 field=f"{where}.command",
             )
         return Style(command=tuple(words))
-    inner = _Fields(known.get("diffusers"), f"{where}.diffusers", *Diffusion.__dataclass_fields__)
+    inner = EditFields(known.get("diffusers"), f"{where}.diffusers", *Diffusion.__dataclass_fields__)
     model = inner.text("model", "", limit=4096)
     if not model:
         raise BadOption(f"{where}.diffusers lacks model, a folder or a name.", field=inner.path("model"))
@@ -236,7 +231,7 @@ def _style(data: object, where: str) -> Style | None:
         diffusion=Diffusion(
             model=model,
             prompt=inner.text("prompt", "", limit=2000),
-            strength=_number(inner.get("strength", 0.5), inner.path("strength"), 0.01, 1),
+            strength=number(inner.get("strength", 0.5), inner.path("strength"), 0.01, 1),
             steps=inner.integer("steps", 20, 1, 200),
             seed=inner.integer("seed", 0, 0, 2**32 - 1),
         )
@@ -245,7 +240,7 @@ def _style(data: object, where: str) -> Style | None:
 
 def _insert(data: object, where: str) -> Insert:
     change = _change(data, where, "from", "layer", "as")
-    known = _Fields(data, where, "from", "layer", "as", *_CHANGE)
+    known = EditFields(data, where, "from", "layer", "as", *_CHANGE)
     source, layer = known.text("from", "", limit=4096), known.text("layer", "", limit=100)
     if not source or not layer:
         raise BadInput(f"{where} needs 'from' (a delivery) and 'layer' (its label).", field=where)
@@ -264,7 +259,7 @@ def _order(data: object) -> tuple[OrderRun, ...]:
         return (OrderRun(0, tuple(data)),)
     runs: list[OrderRun] = []
     for i, item in enumerate(data):
-        known = _Fields(item, f"order[{i}]", "frame", "front_to_back")
+        known = EditFields(item, f"order[{i}]", "frame", "front_to_back")
         frame, labels = known.integer("frame", 0, 0, 10**6), known.items("front_to_back")
         if not labels or not all(isinstance(label, str) for label in labels) or len(set(labels)) < len(labels):
             raise BadInput(f"order[{i}].front_to_back must be a list of labels, each once.", field=f"order[{i}]")
@@ -275,60 +270,5 @@ def _order(data: object) -> tuple[OrderRun, ...]:
 
 
 def _output(data: object) -> Output:
-    known = _Fields(data, "output", "format", "alpha")
+    known = EditFields(data, "output", "format", "alpha")
     return Output(format=known.choice("format", FORMATS[0], FORMATS), alpha=known.flag("alpha", False))
-
-
-def _curve(
-    known: Fields, name: str, size: int, *, default: Sequence[float], low: float, high: float, spread: bool = False
-) -> Curve:
-    """A constant, or keys [{frame, value, ease}, ...]; `spread`: one number stands for all `size`."""
-    data, where = known.get(name), known.path(name)
-    if data is None:
-        return constant(*default)
-    if not isinstance(data, list) or not any(isinstance(item, Mapping) for item in data):
-        return constant(*_value(data, where, size, low=low, high=high, spread=spread))
-    if len(data) > MAX_KEYS:
-        raise BadInput(f"{where} has {len(data)} keys, more than {MAX_KEYS}.", field=where)
-    keys: list[Key] = []
-    for i, item in enumerate(data):
-        key = _Fields(item, f"{where}[{i}]", "frame", "value", "ease")
-        frame = key.integer("frame", 0, 0, 10**6)
-        if keys and frame <= keys[-1].frame:
-            raise BadInput(
-                f"{where}[{i}] is at frame {frame}, not after the key before, at {keys[-1].frame}; put keys in order.",
-                field=f"{where}[{i}].frame",
-            )
-        value = _value(key.get("value"), f"{where}[{i}].value", size, low=low, high=high, spread=spread)
-        keys.append(Key(frame, value, key.choice("ease", "linear", EASES)))
-    return Curve(tuple(keys))
-
-
-def _value(data: object, where: str, size: int, *, low: float, high: float, spread: bool) -> tuple[float, ...]:
-    given = list(data) if isinstance(data, list | tuple) else [data]
-    if spread and len(given) == 1:
-        given *= size
-    if len(given) != size:
-        raise BadInput(f"{where} must be {size} number{'s' if size > 1 else ''}, or keyframes.", field=where)
-    return tuple(_number(value, where, low, high) for value in given)
-
-
-def _number(value: object, where: str, low: float, high: float) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-        raise BadOption(f"{where} is {value!r}; give a number from {low:g} to {high:g}.", field=where)
-    return float(value)
-
-
-def _point(known: Fields, name: str) -> tuple[float, float] | None:
-    if known.get(name) is None:
-        return None
-    x, y = _value(known.get(name), known.path(name), 2, low=-_FAR, high=_FAR, spread=False)
-    return x, y
-
-
-def rgb_of(text: str, where: str) -> tuple[float, float, float]:
-    """A colour "#rrggbb" as 0..1. Raises BadOption that names `where`."""
-    if not _COLOR.fullmatch(text):
-        raise BadOption(f"{where} is {text!r}; write a colour as #rrggbb.", field=where)
-    value = int(text[1:], 16)
-    return (value >> 16) / 255, (value >> 8 & 255) / 255, (value & 255) / 255

@@ -22,10 +22,10 @@ from services.compose.delivery import Delivery
 from services.compose.edit import Change, Edit, Insert
 from services.compose.element import Element, Fitted
 from services.compose.order import order_at
-from services.compose.parse import rgb_of
 from services.compose.pictures import Integers, Pictures, Still
 from services.compose.place import blend, blend_clear
 from services.compose.stylise import stylised
+from services.compose.values import rgb_of
 from services.compositing import checkerboard
 
 _WORKERS = 2
