@@ -20,7 +20,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.access.settings import Access, JwtSettings, TlsSettings
 from orchestrator.arguments import parser
@@ -142,14 +142,25 @@ def _batch(parsed: argparse.Namespace) -> int:
 
 def _compose(parsed: argparse.Namespace) -> int:
     # It touches frames, which the orchestrator's own modules never do.
-    rendering = importlib.import_module("services.compose.main")
+    rendering = _brought("services.compose.main", extra="stages")
     print(rendering.compose(parsed.edit, parsed.out, source=parsed.source, force=parsed.force))
     return 0
 
 
+def _brought(module: str, *, extra: str) -> Any:
+    """A module that needs more than the client and the orchestrator do. Raises BadOption where that is missing."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise BadOption(
+            f"this command needs {error.name}, which is not installed; install it with: pip install "
+            f"'omnimatte[{extra}]'."
+        ) from error
+
+
 def _ui(parsed: argparse.Namespace) -> int:
     # A client like any other; nothing here depends on it.
-    page = importlib.import_module("ui.server")
+    page = _brought("ui.server", extra="ui")
     wish = page.Wish(parsed.host, parsed.port, parsed.server, _credentials(parsed), _home(parsed))
     return int(page.serve(wish))
 

@@ -6,7 +6,6 @@ Must not know: what is on the page.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import tempfile
 import threading
@@ -17,7 +16,9 @@ from pathlib import Path
 from orchestrator.access.credentials import Credentials
 from orchestrator.client import Client
 from orchestrator.settings import Home
-from services.errors import BadOption, Unavailable
+from services.errors import Unavailable
+from ui.app import CSS, build, theme
+from ui.handlers import Handlers
 
 MAX_UPLOAD = "4gb"
 
@@ -36,7 +37,7 @@ class Wish:
 def serve(wish: Wish) -> int:
     """Serve the page until Ctrl-C; returns 0.
 
-    Raises BadOption without Gradio, Unavailable if the port is taken or the server cannot be reached.
+    Raises Unavailable if the port is taken or the server cannot be reached.
     """
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(_client(wish))
@@ -50,14 +51,6 @@ def serve(wish: Wish) -> int:
 @contextlib.contextmanager
 def serving(client: Client, *, host: str, port: int) -> Iterator[str]:
     """The page on `client`'s server for the length of the block; gives its address. port 0: any free one."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    try:
-        from ui.app import CSS, build, theme
-        from ui.handlers import Handlers
-    except ModuleNotFoundError as error:
-        if error.name != "gradio":
-            raise
-        raise BadOption("the page needs Gradio; install it with: pip install 'omnimatte[ui]'.") from error
     with tempfile.TemporaryDirectory(prefix="omnimatte-ui-") as folder:
         root = Path(folder)
         page = build(Handlers(client, root))

@@ -164,6 +164,17 @@ def test_jobs_are_looked_after(clip: Path, background: Background, capsys: pytes
     assert cli.main(["jobs", "get", name, *server]) == 3
 
 
+def test_what_a_command_needs_beyond_the_client_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "services.compose.main", None)
+    monkeypatch.setitem(sys.modules, "ui.server", None)
+    assert cli.main(["compose", "edit.yaml", "--out", str(tmp_path / "out.mp4")]) == 2
+    assert "pip install 'omnimatte[stages]'" in capsys.readouterr().err
+    assert cli.main(["ui"]) == 2
+    assert "pip install 'omnimatte[ui]'" in capsys.readouterr().err
+
+
 def test_ctrl_c_cancels_the_job(clip: Path, background: Background) -> None:
     import signal
 
