@@ -13,7 +13,7 @@ Must not know: files, time, or where layers come from.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.compositing import transmissions
-from services.finish.sources import Floats, Frame, Integers
+from services.finish.sources import Floats, Frame, Integers, Layer
 
 OPAQUE = 0.98
 """An alpha from here on is 1, and a layer that contributes as much takes the input's pixel."""
@@ -33,6 +33,10 @@ FAINT = (0.04, 0.12)
 """A layer's contribution at which it begins to take the remaining difference, and at which it takes all."""
 EFFECT = 8.0 / 255.0
 """Difference between input and background that counts as the effect of an object without a layer."""
+BAND = 192
+"""Rows that are finished at once."""
+HALO = 8
+"""Rows around them that have a say: masks are widened, and changes looked for, over a few pixels."""
 GUARD = 3
 """Side in pixels of the square by which another object's mask is widened: masks end a pixel early as often as not."""
 
@@ -54,43 +58,83 @@ class Finished:
 
 
 def finish_frame(frame: Frame, order: Sequence[int], *, objects: Sequence[int], peak: int) -> Finished:
-    """Transfer detail, round, and measure.
+    """Transfer detail, round, and measure. Band by band: a large frame's intermediate results would take gigabytes.
 
     order: positions in `frame.layers`, front to back. objects: for each layer, its object's channel in `frame.masks`.
     peak: 255 or 65535.
     """
-    image = frame.image.astype(np.float32) / np.float32(peak)
-    alphas = [snap(layer.alpha, peak=peak) for layer in frame.layers]
-    colors = [layer.rgb for layer in frame.layers]
-    widened = [_widen(frame.masks[..., n]) for n in range(frame.masks.shape[-1])]
+    without = [n for n in range(frame.masks.shape[-1]) if n not in objects]
+    spoilt = bool(frame.masks[..., without].any())
+    height = frame.image.shape[0]
+    bands = [range(top, min(height, top + BAND)) for top in range(0, height, BAND)]
+    done = [_finished(frame, rows, order, objects=objects, peak=peak, spoilt=spoilt) for rows in bands]
+    background = np.concatenate([band.background for band in done])
+    layers = tuple(np.concatenate([band.layers[i] for band in done]) for i in range(len(frame.layers)))
+    counted = sum(band.counted for band in done)
+    error = sum(band.square_errors for band in done) / counted if counted else 0.0
+    return Finished(background, layers, error)
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Some rows, as `Finished` has them; the sum of their squared errors, and of how many values it is."""
+
+    background: Integers
+    layers: tuple[Integers, ...]
+    square_errors: float
+    counted: int
+
+
+def _finished(
+    frame: Frame, rows: range, order: Sequence[int], *, objects: Sequence[int], peak: int, spoilt: bool
+) -> _Band:
+    """The rows `rows`. spoilt: whether an object without a layer is anywhere in the frame."""
+    top = max(0, rows.start - HALO)
+    part = _rows(frame, slice(top, rows.stop + HALO))
+    inner = slice(rows.start - top, rows.stop - top)
+    image = part.image.astype(np.float32) / np.float32(peak)
+    alphas = [snap(layer.alpha, peak=peak) for layer in part.layers]
+    colors = [layer.rgb for layer in part.layers]
+    widened = [_widen(part.masks[..., n]) for n in range(part.masks.shape[-1])]
     anyone = _union(widened, like=image[..., 0])
 
     passing = transmissions([alphas[i] for i in order])
     share = {i: passing[rank] * alphas[i] for rank, i in enumerate(order)}  # contribution to the picture
     bare = passing[-1] if order else np.ones((*image.shape[:2], 1), dtype=np.float32)
 
-    rest = image - bare * frame.background
+    rest = image - bare * part.background
     for i in order:
         rest -= share[i] * colors[i]
     left_out = _union([w for n, w in enumerate(widened) if n not in objects], like=anyone)
-    if left_out.any():
-        anyone |= _changed(image, frame.background)
-    background, rest = _to_background(frame.background, rest, bare=bare, guarded=anyone)
-    taking = {i: share[i] * _may_take(i, widened, frame.masks, objects) for i in order}
+    if spoilt:
+        anyone |= _changed(image, part.background)
+    background, rest = _to_background(part.background, rest, bare=bare, guarded=anyone)
+    taking = {i: share[i] * _may_take(i, widened, part.masks, objects) for i in order}
     most = np.max(np.stack(list(taking.values())), axis=0) if taking else bare
     layers: list[Integers] = [np.empty(0, dtype=np.uint8)] * len(order)
     for i in order:
         allowed = (taking[i] >= most) & (taking[i] > 0)
         color = _to_layer(colors[i], rest, image, share=share[i], allowed=allowed)
-        layers[i] = _rgba(color, alphas[i], peak=peak)
+        layers[i] = _rgba(color, alphas[i], peak=peak)[inner]
 
-    codes = np.rint(background * peak).astype(frame.image.dtype)
+    codes = np.rint(background * peak).astype(part.image.dtype)
     untouched = (bare[..., 0] == 1.0) & ~anyone
-    codes[untouched] = frame.image[untouched]
-    finished = Finished(codes, tuple(layers), 0.0)
-    error = recompose(finished, order, peak=peak).astype(np.float32) - frame.image.astype(np.float32)
-    counted = error[~left_out] if left_out.any() else error
-    return Finished(codes, tuple(layers), float(np.mean(counted**2, dtype=np.float64)) if counted.size else 0.0)
+    codes[untouched] = part.image[untouched]
+    finished = Finished(codes[inner], tuple(layers), 0.0)
+    error = recompose(finished, order, peak=peak).astype(np.float32) - part.image[inner].astype(np.float32)
+    counted = error[~left_out[inner]]
+    return _Band(finished.background, finished.layers, float(np.sum(counted**2, dtype=np.float64)), counted.size)
+
+
+def _rows(frame: Frame, rows: slice) -> Frame:
+    """Rows of everything; views."""
+    return replace(
+        frame,
+        image=frame.image[rows],
+        background=frame.background[rows],
+        layers=tuple(Layer(layer.rgb[rows], layer.alpha[rows]) for layer in frame.layers),
+        masks=np.ascontiguousarray(frame.masks[rows]),
+    )
 
 
 def snap(alpha: Floats, *, peak: int) -> Floats:

@@ -50,7 +50,16 @@ CODECS: dict[str, Codec] = {
         "libvpx-vp9",
         "yuv420p",
         "yuva420p",
-        {"crf": "18", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1", "auto-alt-ref": "0"},
+        # No lag: frames that are held add up, since each layer has two coders.
+        {
+            "crf": "18",
+            "b": "0",
+            "deadline": "good",
+            "cpu-used": "4",
+            "row-mt": "1",
+            "auto-alt-ref": "0",
+            "lag-in-frames": "0",
+        },
     ),
     "prores": Codec(
         "mov",
@@ -60,7 +69,7 @@ CODECS: dict[str, Codec] = {
         {"profile": "4444", "vendor": "apl0", "alpha_bits": "16"},
     ),
     "hevc": Codec("mov", "libx265", "yuv420p", "yuva420p", {"crf": "16", "x265-params": "log-level=none"}, even=True),
-    "mp4": Codec("mp4", "libx264", "yuv420p", "", {"crf": "10", "preset": "veryfast"}, even=True),
+    "mp4": Codec("mp4", "libx264", "yuv420p", "", {"crf": "10", "preset": "veryfast", "rc-lookahead": "8"}, even=True),
 }
 _MATRIX_TAG = {"bt601": 6, "bt709": 1, "bt2020": 9}
 _MUXING = {"mp4": {"movflags": "+faststart"}}
@@ -211,16 +220,22 @@ def bleed(rgba: Pixels, *, radius: int = 8) -> Pixels:
 
     Alpha and visible colour stay as they are. Where nothing visible is within about 2 x `radius` pixels, colour is 0.
     """
-    alpha = rgba[..., 3]
-    hidden = alpha == 0
+    hidden = rgba[..., 3] == 0
     if not hidden.any() or hidden.all():
         return rgba
-    weight = (~hidden).astype(np.float32)
-    color = rgba[..., :3].astype(np.float32) * weight[..., None]
+    result = rgba.copy()
+    result[hidden] = 0
+    x, y, width, height = cv2.boundingRect((~hidden).astype(np.uint8))
+    reach = 2 * radius
+    rows, columns = slice(max(0, y - reach), y + height + reach), slice(max(0, x - reach), x + width + reach)
+    near = hidden[rows, columns]
+    weight = (~near).astype(np.float32)
+    color = rgba[rows, columns, :3].astype(np.float32) * weight[..., None]
     window = (4 * radius + 1, 4 * radius + 1)
+    # Beyond the crop lies nothing visible, or the frame's own edge.
     spread: NDArray[Any] = cv2.GaussianBlur(color, window, radius)
     total: NDArray[Any] = cv2.GaussianBlur(weight, window, radius)
-    filled = spread / np.maximum(total, 1e-6)[..., None]
-    result = rgba.copy()
-    result[..., :3][hidden] = np.rint(filled[hidden]).astype(rgba.dtype)
+    spread /= np.maximum(total, 1e-6)[..., None]
+    part = result[rows, columns, :3]
+    part[near] = np.rint(spread[near]).astype(rgba.dtype)
     return result

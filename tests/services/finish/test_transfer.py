@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.finish import transfer
 from services.finish.sources import Frame, Layer
 from services.finish.transfer import finish_frame, recompose, snap
 
@@ -141,3 +142,27 @@ def test_layers_stay_in_range_and_recomposition_never_gets_worse(seed, count):
     assert done.square_error <= np.mean((picture * 255 - source.image) ** 2) + 1.0
     for layer in done.layers:
         assert (layer[layer[..., 3] == 0] == 0).all()
+
+
+@pytest.mark.parametrize("objects", [[0, 1], [0]], ids=["two layers", "one without"])
+def test_bands_leave_no_trace(monkeypatch, objects):
+    """A frame finished whole, and in bands of a few rows, is the same to the last bit."""
+    rng = np.random.default_rng(3)
+    image, background = rng.random((60, 40, 3)), rng.random((60, 40, 3))
+    y, x = np.mgrid[:60, :40]
+    masks = np.stack([np.hypot(x - 14, y - 22) < 9, np.hypot(x - 27, y - 38) < 9], axis=-1)
+    masks[..., 0] &= ~masks[..., 1]
+    layers = [
+        (rng.random((60, 40, 3)), np.clip(1.4 - np.hypot(x - cx, y - cy) / 10, 0, 1)[..., None])
+        for cx, cy in ((14, 22), (27, 38))
+    ]
+    shot = frame(image, background, [layers[i] for i in objects], masks)
+    order = list(range(len(objects)))
+    monkeypatch.setattr(transfer, "BAND", 60)
+    whole = transfer.finish_frame(shot, order, objects=objects, peak=255)
+    for rows in (7, 16, 59):
+        monkeypatch.setattr(transfer, "BAND", rows)
+        banded = transfer.finish_frame(shot, order, objects=objects, peak=255)
+        assert np.array_equal(banded.background, whole.background)
+        assert all(np.array_equal(a, b) for a, b in zip(banded.layers, whole.layers, strict=True))
+        assert banded.square_error == pytest.approx(whole.square_error, rel=1e-9)
