@@ -6,7 +6,7 @@ Must not know: how frames are finished, or how a format is written.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -19,9 +19,10 @@ from services.deliverables import MOVIES, PROJECTS, Delivery
 from services.errors import BadOption
 from services.finish import movies, sidecars
 from services.finish.images import ExrWriter, PngWriter
-from services.finish.movies import MovieWriter, PreviewWriter
+from services.finish.movies import Cut, Layered, Previews
 from services.finish.names import Kind, Names, channel_names
 from services.finish.projects.write import filename
+from services.finish.reel import Reel
 from services.finish.shot import Shot, Writer
 from services.stills import ExrHeader
 from services.video.encode import CODECS, Family, Form, require
@@ -32,7 +33,7 @@ _MOVIE_BITS = {"webm": 8, "hevc": 8, "prores": 12}
 
 @dataclass
 class Deliverables:
-    """The files of one result; a context manager. `write` takes frames in order; `close` finishes the movies.
+    """The files of one result; a context manager. `write` takes frames in order; `close` makes the movies of them.
 
     Attributes:
         draft: where files go.
@@ -66,7 +67,9 @@ class Deliverables:
     def __enter__(self) -> Deliverables:
         self._folder = Path(self._closing.enter_context(tempfile.TemporaryDirectory()))
         self._sound = self._extracted()
-        self._writers = self._made()
+        self._cuts = self._movies()
+        self._reel = Reel(self._folder, self.labels)
+        self._writers = [*self._sequences(), *([self._reel] if self._cuts else [])]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -76,10 +79,15 @@ class Deliverables:
         for writer in self._writers:
             writer.write(shot)
 
-    def close(self) -> None:
-        """Finish the movies and hand them, and the sound of image sequences, to the draft."""
-        for writer in self._writers:
-            writer.close()
+    @property
+    def passes(self) -> int:
+        """How often every frame is gone through: once for all sequences, and once for each movie."""
+        return 1 + len(self._cuts)
+
+    def close(self, tick: Callable[[], None]) -> None:
+        """Make the movies, and hand over the sound of image sequences. tick: called after every frame of a movie."""
+        for cut in self._cuts:
+            self._reel.make(cut, self.draft, tick=tick)
         if self._sound is not None and self.sound_file:
             self.draft.put(self.sound_file, self._sound)
 
@@ -167,23 +175,13 @@ class Deliverables:
         conversion = Conversion(self.video.meta["color"], self.how.color)
         return None if conversion.identity else conversion
 
-    def _made(self) -> list[Writer]:
-        draft, names, labels, peak = self.draft, self.names, self.labels, self.peak
-        graded = self._graded
+    def _sequences(self) -> list[Writer]:
+        draft, names = self.draft, self.names
         made: list[Writer] = []
         if "png" in self.formats:
-            made.append(PngWriter(draft, names, labels, peak, graded, self.how.png_bits))
+            made.append(PngWriter(draft, names, self.labels, self.peak, self._graded, self.how.png_bits))
         if "exr" in self.formats:
             made.append(self._exr())
-        for family in self._families:
-            form, folder = self._form, self._folder
-            made.append(
-                MovieWriter(draft, names, labels, cast(Family, family), form, folder, peak, graded, self._sound)
-            )
-        if "preview" in self.formats:
-            made.append(
-                PreviewWriter(draft, names, labels, self._form, self._folder, self.how.preview_color, self._sound)
-            )
         if "masks" in self.formats:
             made.append(sidecars.MaskWriter(draft, names))
         if "mattes" in self.formats:
@@ -191,6 +189,15 @@ class Deliverables:
         if "depth" in self.formats:
             made.append(sidecars.DepthWriter(draft, names))
         return made
+
+    def _movies(self) -> list[Cut]:
+        names, labels, form, sound = self.names, self.labels, self._form, self._sound
+        found: list[Cut] = []
+        for family in self._families:
+            found += Layered(names, labels, cast(Family, family), form, self.peak, self._graded, sound).cuts()
+        if "preview" in self.formats:
+            found += Previews(names, labels, form, self.how.preview_color, sound).cuts()
+        return found
 
     def _exr(self) -> ExrWriter:
         meta, space = self.video.meta, self.how.exr_color

@@ -43,9 +43,6 @@ class PngWriter:
         for label in self.labels:
             self._put(Kind.LAYER, label, shot, shot.layers[label])
 
-    def close(self) -> None:
-        """Nothing is left to do."""
-
     def _put(self, kind: Kind, label: str, shot: Shot, image: Integers) -> None:
         if self.convert is not None:
             image = self.convert.codes(image, peak=self.peak)
@@ -75,9 +72,6 @@ class ExrWriter:
             channels[name] = self._premultiplied(shot.layers[label])
         path = self.names.at(self.names.sequence(Kind.EVERYTHING, suffix="exr"), shot.index)
         self.draft.put(path, exr(channels, self.header))
-
-    def close(self) -> None:
-        """Nothing is left to do."""
 
     def _opaque(self, image: Integers) -> NDArray[np.float16]:
         alpha = np.ones((*image.shape[:2], 1), np.float16)

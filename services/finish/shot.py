@@ -35,9 +35,6 @@ class Shot:
 
 
 class Writer(Protocol):
-    """Writes frames, given in order, in one format."""
+    """Takes frames, in order."""
 
     def write(self, shot: Shot) -> None: ...
-
-    def close(self) -> None:
-        """Hand over what only the last frame completes."""

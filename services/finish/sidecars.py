@@ -28,9 +28,6 @@ class MaskWriter:
             path = self.names.at(self.names.sequence(Kind.MASK, label, suffix="png"), shot.index)
             self.draft.put(path, png(mask.astype(np.uint8) * np.uint8(255)))
 
-    def close(self) -> None:
-        """Nothing is left to do."""
-
 
 @dataclass
 class MatteWriter:
@@ -47,9 +44,6 @@ class MatteWriter:
             path = self.names.at(self.names.sequence(Kind.MATTE, label, suffix="png"), shot.index)
             self.draft.put(path, png(matte))
 
-    def close(self) -> None:
-        """Nothing is left to do."""
-
 
 @dataclass
 class DepthWriter:
@@ -65,6 +59,3 @@ class DepthWriter:
         full = np.asarray(cv2.resize(near, (width, height), interpolation=cv2.INTER_LINEAR))
         path = self.names.at(self.names.sequence(Kind.DEPTH, suffix="png"), shot.index)
         self.draft.put(path, png(np.rint(full * 65535.0).astype(np.uint16)))
-
-    def close(self) -> None:
-        """Nothing is left to do."""

@@ -1,7 +1,7 @@
 """The stage `finish`: layers and background at the clip's own size, exact to the input, as files people can use.
 
-Two passes over the clip, each in a few frames of memory: the first settles the layer order, which needs the whole
-clip; the second transfers detail, measures and writes.
+Passes over the clip, each in a few frames of memory: the first settles the layer order, which needs the whole clip; the
+second transfers detail, measures and writes pictures; then one makes each movie.
 Must not know: how layers were solved, or who downloads them.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from itertools import count
 
 from services.artifacts import Artifact
 from services.deliverables import check_formats, delivery_of
@@ -62,17 +63,22 @@ class Finish(Stage):
         album = preview.Album(plan, sources.labels)
         errors: list[float] = []
         with deliverables:
+            ticks = count(1)
+
+            def tick() -> None:
+                work.check()
+                work.progress(next(ticks), sources.frames * deliverables.passes, "frames")
+
             for block in sources.blocks():
                 for frame in sources.read(block):
-                    work.check()
                     row = [int(k) for k in order[frame.index]]
                     done = finish_frame(frame, row, objects=sources.composited, peak=peak)
                     errors.append(done.square_error)
                     deliverables.write(_shot(frame, done, sources))
                     if frame.index in plan.indices:
                         album.add(frame.image, done.background, done.layers)
-                    work.progress(frame.index + 1, sources.frames, "frames")
-            deliverables.close()
+                    tick()
+            deliverables.close(tick)
             measured = report.Measured(order, errors, time.monotonic() - started)
             content = report.build(dict(work.params), sources, deliverables, measured)
         name = _clip_name(work.params, sources.video)

@@ -50,7 +50,7 @@ CODECS: dict[str, Codec] = {
         "libvpx-vp9",
         "yuv420p",
         "yuva420p",
-        # No lag: frames that are held add up, since each layer has two coders.
+        # Held frames would serve alternate references, which alpha forbids.
         {
             "crf": "18",
             "b": "0",
@@ -69,7 +69,7 @@ CODECS: dict[str, Codec] = {
         {"profile": "4444", "vendor": "apl0", "alpha_bits": "16"},
     ),
     "hevc": Codec("mov", "libx265", "yuv420p", "yuva420p", {"crf": "16", "x265-params": "log-level=none"}, even=True),
-    "mp4": Codec("mp4", "libx264", "yuv420p", "", {"crf": "10", "preset": "veryfast", "rc-lookahead": "8"}, even=True),
+    "mp4": Codec("mp4", "libx264", "yuv420p", "", {"crf": "10", "preset": "veryfast"}, even=True),
 }
 _MATRIX_TAG = {"bt601": 6, "bt709": 1, "bt2020": 9}
 _MUXING = {"mp4": {"movflags": "+faststart"}}
@@ -99,7 +99,7 @@ class Form:
 
 
 def require(form: Form, family: Family, *, alpha: bool) -> None:
-    """Raises BadOption for a movie that its codec cannot hold."""
+    """Raises BadOption for a movie that its codec cannot hold, or that this machine cannot code."""
     codec = CODECS[family]
     if alpha and not codec.transparent:
         raise BadOption(f"{family} ({codec.encoder}) has no alpha; take prores, webm, png or exr.", field="formats")
@@ -109,10 +109,12 @@ def require(form: Form, family: Family, *, alpha: bool) -> None:
             "even size, or prores.",
             field="formats",
         )
+    if alpha and family == "hevc":
+        _require_alpha_layers(codec)
 
 
 class Movie:
-    """One video file being written; a context manager. `write` takes frames in order."""
+    """One video file being written. `write` takes frames in order; `close` finishes it."""
 
     def __init__(self, path: Path, form: Form, *, family: Family, alpha: bool, sound: Path | None = None) -> None:
         """sound: a Matroska file whose audio goes into the file too, re-coded only where the format demands it.
@@ -197,15 +199,16 @@ class Movie:
             stream.metadata["alpha_mode"] = "1"
         if self._family == "hevc":
             context.codec_tag = "hvc1"  # What Apple's players look for.
-            if alpha:
-                _require_alpha(context)
         if codec.muxer == "mov" and form.timecode and not form.timeline.variable:
             stream.metadata["timecode"] = form.timecode
         return stream
 
 
-def _require_alpha(context: Any) -> None:
+def _require_alpha_layers(codec: Codec) -> None:
     """Raises BadOption where the library of this machine was built without alpha layers."""
+    context: Any = av.CodecContext.create(codec.encoder, "w")
+    context.width, context.height, context.pix_fmt, context.time_base = 64, 64, codec.transparent, Fraction(1, 25)
+    context.options = dict(codec.options)
     try:
         context.open()
     except (av.error.FFmpegError, OSError) as error:
