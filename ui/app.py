@@ -91,7 +91,9 @@ def _mark(handlers: Handlers) -> _Mark:
     clip, source, marks = gr.State(None), gr.State(None), gr.State(Marks())
     with gr.Row():
         with gr.Column(scale=3):
-            picture = gr.Image(label="Click on an object", elem_id="frame", interactive=False, buttons=[], height=400)
+            picture = gr.Image(
+                label="Click on an object", elem_id="frame", interactive=False, buttons=[], height=400, format="jpeg"
+            )
             frame = gr.Slider(0, 1, value=0, step=1, label="Frame", elem_id="frame-slider")
         with gr.Column(scale=2):
             file = gr.File(label="Clip", file_types=["video"], elem_id="clip", height=110)

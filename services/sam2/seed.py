@@ -10,6 +10,7 @@ frames.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -110,7 +111,7 @@ class _Region:
     shape: tuple[int, int]
     window: tuple[slice, slice]
     guide: Byte
-    words: Float  # [h, w, k] how much a pixel belongs to each of k colours
+    words: Float  # [k, h, w] how much a pixel belongs to each of k colours
     allowed: Mask  # where the object may be
     free: Mask  # not another object's
     sure: Mask  # points on the object
@@ -172,11 +173,11 @@ class _Region:
         belief = self.start
         cut = np.zeros(self.allowed.shape, np.bool_)
         for turn in range(_TURNS):
-            mine = np.einsum("hwk,hw->k", self.words, belief) / max(float(belief.sum()), 1)
+            mine = np.einsum("khw,hw->k", self.words, belief) / max(float(belief.sum()), 1)
             theirs = _local_frequency(self.words, (1 - belief) * self.free, self.reach)
             strict = np.maximum(self.surroundings, theirs)
             theirs = np.asarray(strict if turn == 0 else (strict + theirs) / 2, np.float32)
-            looks = np.log((self.words @ mine.astype(np.float32) + 1e-3) / (theirs + 1e-3)) + greed * self.boxed
+            looks = np.log((_frequency(self.words, mine) + 1e-3) / (theirs + 1e-3)) + greed * self.boxed
             odds = (np.clip(looks, -3, 3) + self.evidence * (1.0 if turn < 2 else 0.7)).astype(np.float32)
             odds[~self.allowed] = _NEVER
             cut = minimum_cut(odds, self.guide, smoothness=3.0)
@@ -203,7 +204,7 @@ def _extent(hint: Hint, near: Mask, shape: tuple[int, ...]) -> tuple[PixelBox, P
 
 
 def _colour_words(lab: Float) -> Float:
-    """[h, w, k] soft assignment of every pixel to the k-means colours of the window."""
+    """[k, h, w] soft assignment of every pixel to the k-means colours of the window."""
     points = (np.asarray(cv2.GaussianBlur(lab, (0, 0), 0.8)) * LAB_WEIGHTS).reshape(-1, 3).astype(np.float32)
     random = np.random.default_rng(0)
     sample = points[random.choice(len(points), min(len(points), 6000), replace=False)]
@@ -211,10 +212,10 @@ def _colour_words(lab: Float) -> Float:
     cv2.setRNGSeed(0)
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 15, 0.1)
     _, _, centres = cv2.kmeans(sample, count, None, criteria, 1, cv2.KMEANS_PP_CENTERS)  # type: ignore[call-overload]
-    distance = (points**2).sum(1)[:, None] + (centres**2).sum(1)[None] - 2 * points @ centres.T
-    weight = np.exp(-(distance - distance.min(1, keepdims=True)) / (2 * 4.0**2))
-    weight /= weight.sum(1, keepdims=True)
-    return weight.reshape(*lab.shape[:2], count).astype(np.float32)
+    distance = (points**2).sum(1)[None] + (centres**2).sum(1)[:, None] - 2 * centres @ points.T
+    weight = np.exp(-(distance - distance.min(0)) / (2 * 4.0**2))
+    weight /= weight.sum(0)
+    return weight.reshape(count, *lab.shape[:2]).astype(np.float32)
 
 
 def _surroundings(words: Float, free: Mask, box: PixelBox) -> Float:
@@ -233,20 +234,25 @@ def _surroundings(words: Float, free: Mask, box: PixelBox) -> Float:
     most = np.zeros(free.shape, np.float32)
     for strip, distance in sides:
         if free[strip].sum() >= enough:
-            frequency = np.einsum("hwk,hw->k", words[strip], free[strip].astype(np.float32)) / free[strip].sum()
+            inside = words[:, *strip]
+            frequency = np.einsum("khw,hw->k", inside, free[strip].astype(np.float32)) / free[strip].sum()
             near = np.exp(-np.maximum(distance, 0) / fade)
-            most = np.maximum(most, near * (words @ frequency.astype(np.float32)))
+            most = np.maximum(most, near * _frequency(words, frequency))
     return most.astype(np.float32)
+
+
+def _frequency(words: Float, frequency: NDArray[Any]) -> Float:
+    """[h, w] how frequent each pixel's colour is, where colour k is as frequent as `frequency` [k] says."""
+    return np.asarray(np.einsum("khw,k->hw", words, frequency.astype(np.float32)), np.float32)
 
 
 def _local_frequency(words: Float, weight: Float, reach: int) -> Float:
     """[h, w] how frequent each pixel's colour is among the pixels of `weight` around it."""
-    size = (words.shape[1] // 2 + 1, words.shape[0] // 2 + 1)
+    size = (weight.shape[1] // 2 + 1, weight.shape[0] // 2 + 1)
     kernel = (reach | 1, reach | 1)  # at half size: twice the reach
     total = np.asarray(cv2.blur(np.asarray(cv2.resize(weight, size)), kernel)) + 1e-3
     frequency = np.zeros(weight.shape, np.float32)
-    for k in range(words.shape[-1]):
-        here = np.ascontiguousarray(words[..., k])
+    for here in words:
         share = np.asarray(cv2.blur(np.asarray(cv2.resize(here * weight, size)), kernel)) / total
         frequency += here * np.asarray(cv2.resize(share, weight.shape[::-1]))
     return frequency
