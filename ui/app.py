@@ -63,6 +63,12 @@ def build(handlers: Handlers) -> Any:
                 height=420,
             )
             take = gr.Button("Show the present frame here", elem_id="take-frame", size="sm", min_width=60)
+            boxes = gr.Textbox(
+                label="Or boxes: left top right bottom, in pixels, one per line",
+                elem_id="preserve-boxes",
+                lines=2,
+                max_lines=8,
+            )
             take.click(lambda clip, frame: _frame(handlers, clip, frame), [mark.clip, mark.frame], editor)
         with gr.Row():
             start = gr.Button("Decompose", variant="primary", elem_id="decompose")
@@ -70,7 +76,7 @@ def build(handlers: Handlers) -> Any:
             schedule = gr.Radio(_SCHEDULES, value=_SCHEDULES[0], label="Thoroughness", elem_id="schedule")
         progress = gr.HTML(elem_id="progress")
         began = start.click(
-            handlers.decompose, [mark.clip, mark.source, mark.marks, editor, schedule], [job, progress, edit]
+            handlers.decompose, [mark.clip, mark.source, mark.marks, editor, boxes, schedule], [job, progress, edit]
         )
         stop.click(handlers.cancel, job, progress)
         began.then(lambda got: gr.Tabs(selected="layers" if got else "mark"), edit, tabs).then(

@@ -100,15 +100,21 @@ class Handlers:
             return None
 
     def decompose(
-        self, opened: Clip | None, source: Source | None, marks: Marks, editor: Mapping[str, Any] | None, schedule: str
+        self,
+        opened: Clip | None,
+        source: Source | None,
+        marks: Marks,
+        editor: Mapping[str, Any] | None,
+        boxes: str,
+        schedule: str,
     ) -> Iterator[tuple[str, str, Edit | None]]:
-        """(job, words, result): how far it is, and last the result, fetched."""
+        """(job, words, result): how far it is, and last the result, fetched. editor, boxes: the preserve region."""
         if opened is None or source is None:
             yield "", words.problem(Unavailable("choose a clip first, and wait until it is read.")), None
             return
         name = ""
         try:
-            painted = previews.preserve_png(editor, opened)
+            painted = previews.preserve_png(editor, prompts.boxes_of(boxes, opened), opened)
             preserve = self.client.upload([painted], filename="preserve.png") if painted else None
             spec = prompts.job_spec(dict(source.file), marks, preserve=preserve, schedule=schedule, steps=0)
             last = ""

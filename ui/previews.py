@@ -22,6 +22,7 @@ COLORS = (
 """One for each object that a job may have; told apart on most pictures, and by most eyes."""
 _TINT = 0.45
 Image = NDArray[np.uint8]
+Box = tuple[int, int, int, int]
 
 
 def color_of(marks: Marks, label: str) -> tuple[int, int, int]:
@@ -69,16 +70,18 @@ def _draw_points(canvas: Image, marks: Marks, points: Iterable[Point], *, scale:
             cv2.line(canvas, (at[0], at[1] - arm), (at[0], at[1] + arm), (255, 255, 255), thick, cv2.LINE_AA)
 
 
-def preserve_png(editor: Mapping[str, Any] | None, clip: Clip) -> bytes | None:
-    """The mask of what was painted, a grey PNG of the clip's size; None when nothing was.
+def preserve_png(editor: Mapping[str, Any] | None, boxes: Iterable[Box], clip: Clip) -> bytes | None:
+    """The mask of what was painted or boxed, a grey PNG of the clip's size; None when nothing was.
 
-    editor: the value of an image editor: "layers", a list of [h, w, 4] or [h, w].
+    editor: the value of an image editor: "layers", a list of [h, w, 4] or [h, w]. boxes: left, top, right, bottom.
     """
-    layers = [np.asarray(layer) for layer in (editor or {}).get("layers") or []]
-    alphas = [layer[..., 3] if layer.ndim == 3 and layer.shape[2] == 4 else layer for layer in layers]
-    alphas = [alpha for alpha in alphas if alpha.ndim == 2]
-    if not any(alpha.any() for alpha in alphas):
-        return None
-    size = (clip.width, clip.height)
-    masks = [cv2.resize((alpha > 0).astype(np.uint8) * 255, size, interpolation=cv2.INTER_NEAREST) for alpha in alphas]
-    return bytes(cv2.imencode(".png", np.max(np.stack(masks), axis=0))[1])
+    mask = np.zeros((clip.height, clip.width), np.uint8)
+    for layer in map(np.asarray, (editor or {}).get("layers") or []):
+        alpha = layer[..., 3] if layer.ndim == 3 and layer.shape[2] == 4 else layer
+        if alpha.ndim == 2:
+            painted = (alpha > 0).astype(np.uint8) * 255
+            full = cv2.resize(painted, (clip.width, clip.height), interpolation=cv2.INTER_NEAREST)
+            mask[np.asarray(full) > 0] = 255
+    for left, top, right, bottom in boxes:
+        mask[top:bottom, left:right] = 255
+    return bytes(cv2.imencode(".png", mask)[1]) if mask.any() else None

@@ -14,6 +14,8 @@ from orchestrator.spec import MAX_OBJECTS, MAX_PROMPTS, check_label
 from services.errors import BadInput, BadPrompt
 from ui.session import Clip, Marks, Point
 
+_BOX = re.compile(r"[ ,;]+".join([r"([0-9]{1,6})"] * 4))
+
 
 def label_of(text: str) -> str:
     """The label nearest to what somebody typed ("Red Ball" -> "red-ball"). Raises BadInput if there is none."""
@@ -95,3 +97,18 @@ def job_spec(
 
 def _prompt(point: Point) -> dict[str, Any]:
     return {"frame": point.frame, "point": [point.x, point.y], "positive": point.positive}
+
+
+def boxes_of(text: str, clip: Clip) -> list[tuple[int, int, int, int]]:
+    """Boxes as somebody typed them, "left top right bottom" in pixels, one per line. Raises BadInput."""
+    found = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        match = _BOX.fullmatch(line)
+        left, top, right, bottom = map(int, match.groups()) if match else (0, 0, 0, 0)
+        if not (left < right <= clip.width and top < bottom <= clip.height):
+            raise BadInput(
+                f"{line[:40]!r} is no box in this clip; write left, top, right and bottom, "
+                f"at most 0 0 {clip.width} {clip.height}."
+            )
+        found.append((left, top, right, bottom))
+    return found

@@ -42,6 +42,12 @@ def main(arguments: list[str] | None = None) -> None:
             rendered = edits.measured(Path(folder))
         print(edits.report(rendered))
         found["edits"] = [asdict(one) for one in rendered]
+    if options.what == "page":
+        from loadtests.data_path import page
+
+        clicks = page.measured(options.clip)
+        print(page.report(clicks))
+        found["page"] = clicks
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 
@@ -49,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m loadtests.data_path", description=__doc__)
     parser.add_argument(
-        "what", nargs="?", choices=["store", "startup", "deliver", "edits"], help="default: store, startup"
+        "what", nargs="?", choices=["store", "startup", "deliver", "edits", "page"], help="default: store, startup"
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the numbers here, too")
     parser.add_argument("--folder", type=Path, help="where to write frames; default: the temporary folder")
@@ -60,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--height", type=int, default=1080, help="deliver: of the clip, which is 16:9 (1080)")
     parser.add_argument("--formats", nargs="+", help="deliver: only these, one after the other, then all at once")
     parser.add_argument("--together", action="store_true", help="deliver: all formats at once only")
+    parser.add_argument("--clip", type=Path, help="page: the video to click on; default: a made one of 640x384")
     return parser
 
 

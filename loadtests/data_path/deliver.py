@@ -191,13 +191,14 @@ def _video(store: Store, shape: Shape) -> str:
     step = array.chunks[0]
     for start in range(0, shape.frames, step):
         frames = range(start, min(shape.frames, start + step))
-        array[start : frames.stop] = np.stack([_composed(t, shape) for t in frames])
+        array[start : frames.stop] = np.stack([frame(t, shape) for t in frames])
     color = {"matrix": "bt709", "range": "limited", "primaries": "bt709", "transfer": "bt709", "tagged": True}
     facts = {"height": shape.height, "width": shape.width, "fps": "25/1", "sample_aspect_ratio": "1/1", "color": color}
     return _published(draft, "ingest", shape, facts | {"bit_depth": 8, "timestamps": None, "audio": None})
 
 
-def _composed(t: int, shape: Shape) -> NDArray[np.uint8]:
+def frame(t: int, shape: Shape) -> NDArray[np.uint8]:
+    """Frame `t` of the clip, [H, W, 3]."""
     small = _small(shape)
     picture = _ground(t, *small)
     for k in range(len(LABELS)):

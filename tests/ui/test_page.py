@@ -106,7 +106,12 @@ def test_from_a_click_to_layers(page, tmp_path):
     page.keyboard.press("Enter")
     said(page, "% of the frame")
 
+    page.click("text=Keep a region untouched")
+    page.fill("#preserve-boxes textarea", "0 0 200 8")
     page.click("#schedule >> text=draft")
+    page.click("#decompose")
+    said(page, "is no box in this clip", where="#progress")
+    page.fill("#preserve-boxes textarea", "0 0 20 8")
     page.click("#decompose")
     said(page, "Done:", where="#progress")
     together = shown(page, "#composite")

@@ -56,11 +56,12 @@ def test_what_was_painted_becomes_a_mask_of_the_clips_size(tmp_path, decoders):
     clip, _ = clips.open_clip(path, "clip", decoders=decoders, root=tmp_path)
     layer = np.zeros((48, 80, 4), np.uint8)
     layer[10:20, 10:20, 3] = 255
-    png = previews.preserve_png({"layers": [layer]}, clip)
+    png = previews.preserve_png({"layers": [layer]}, [(0, 0, 3, 2)], clip)
     mask = cv2.imdecode(np.frombuffer(png or b"", np.uint8), cv2.IMREAD_UNCHANGED)
-    assert mask.shape == (96, 160) and (mask[22:38, 22:38] == 255).all() and mask.sum() == 255 * 400
-    assert previews.preserve_png({"layers": [np.zeros((48, 80, 4), np.uint8)]}, clip) is None
-    assert previews.preserve_png(None, clip) is None
+    assert mask.shape == (96, 160) and (mask[22:38, 22:38] == 255).all() and (mask[:2, :3] == 255).all()
+    assert mask.sum() == 255 * (400 + 6)
+    assert previews.preserve_png({"layers": [np.zeros((48, 80, 4), np.uint8)]}, [], clip) is None
+    assert previews.preserve_png(None, [], clip) is None
 
 
 def test_nothing_that_users_choose_becomes_markup():

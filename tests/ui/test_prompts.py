@@ -53,3 +53,14 @@ def test_a_point_outside_the_clip_is_refused(at):
 def test_a_job_needs_an_object():
     with pytest.raises(BadInput, match="no object is marked yet"):
         prompts.job_spec({"digest": "0" * 64}, Marks(), preserve=None, schedule="fast", steps=0)
+
+
+def test_boxes_are_read_as_people_write_them():
+    assert prompts.boxes_of(" 0 0 160 96\n\n4, 5,6 ; 7\n", CLIP) == [(0, 0, 160, 96), (4, 5, 6, 7)]
+    assert prompts.boxes_of("", CLIP) == []
+
+
+@pytest.mark.parametrize("text", ["1 2 3", "a b c d", "5 5 5 9", "0 0 161 96", "-1 0 4 4", "9" * 5000])
+def test_what_is_no_box_in_the_clip_is_refused_with_its_line(text):
+    with pytest.raises(BadInput, match=r"is no box in this clip; write left, .* at most 0 0 160 96"):
+        prompts.boxes_of(text, CLIP)
