@@ -26,7 +26,7 @@ from services.artifacts import Draft, Store, digest
 from services.deliverables import PICTURES, SIDES
 from services.stage import Request, execute
 
-FORMATS = (*(name for name in PICTURES if name != "hevc"), *SIDES)
+FORMATS = (*PICTURES, *SIDES)
 LABELS = ("ball", "cup")
 
 

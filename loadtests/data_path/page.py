@@ -5,7 +5,11 @@ The clip has been read, as it has by the time somebody has looked at it. Every c
 
 from __future__ import annotations
 
+import signal
+import socket
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -16,10 +20,7 @@ from typing import Any
 
 from loadtests.data_path.deliver import Shape, frame
 from loadtests.data_path.table import markdown
-from orchestrator.client import Client
-from orchestrator.embedded import BackgroundStack
-from orchestrator.settings import Home
-from services.errors import NotFound
+from services.errors import NotFound, Unavailable
 from services.video.encode import Form, Movie
 from services.video.timing import Timeline
 
@@ -34,17 +35,13 @@ def measured(clip: Path | None) -> list[float]:
 
     Raises NotFound without a browser.
     """
-    from ui.server import serving
-
     with tempfile.TemporaryDirectory() as folder:
         shown = clip or _made(Path(folder) / "clip.mp4")
-        home = Home(Path(folder) / "home")
-        with BackgroundStack(home) as stack, Client(stack.address) as client:
-            with serving(client, host="127.0.0.1", port=0) as address, _opened(address) as page:
-                page.set_input_files("#clip input[type=file]", str(shown))
-                _until(page, "Click on an object.")
-                page.wait_for_selector("#frame img")
-                return [_clicked(page, place) for place in _PLACES]
+        with _served(Path(folder) / "home") as address, _opened(address) as page:
+            page.set_input_files("#clip input[type=file]", str(shown))
+            _until(page, "Click on an object.")
+            page.wait_for_selector("#frame img")
+            return [_clicked(page, place) for place in _PLACES]
 
 
 def report(seconds: Sequence[float]) -> str:
@@ -66,6 +63,24 @@ def _clicked(page: Any, place: tuple[float, float]) -> float:
 
 def _until(page: Any, text: str) -> None:
     page.wait_for_function("text => document.querySelector('#said').innerText.includes(text)", arg=text)
+
+
+@contextmanager
+def _served(home: Path) -> Iterator[str]:
+    """The address of `omnimatte ui` with a stack of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "orchestrator.cli", "ui", "--home", str(home), "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert server.stdout is not None
+        if not server.stdout.readline():
+            raise Unavailable("the page could not be started; run `omnimatte ui` and see what it says.")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(60)
 
 
 @contextmanager

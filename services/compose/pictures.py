@@ -17,12 +17,16 @@ from typing import Any, BinaryIO, Protocol, cast
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from services.colorspace import Conversion
 from services.compose.files import Files, read
-from services.errors import BadInput
+from services.errors import BadInput, BadVideo
 from services.stills import png, read_exr, read_png
+from services.video import hevc_alpha
+from services.video.color import ALPHA_THREADS
 from services.video.limits import check_length, check_size
 from services.video.source import open_container
 
@@ -107,7 +111,9 @@ class MovieFile:
         with spooled(self.files, self.path, folder=self.folder) as file:
             for frame in decoded(file, self.path, alpha=self.alpha):
                 pixels = frame.reformat(
-                    format=layout[self.alpha, self.peak], src_colorspace=_SWS_MATRIX.get(self.matrix, 1)
+                    format=layout[self.alpha, self.peak],
+                    src_colorspace=_SWS_MATRIX.get(self.matrix, 1),
+                    threads=ALPHA_THREADS,
                 ).to_ndarray()
                 paths.append(target / f"{len(paths):05d}.png")
                 paths[-1].write_bytes(png(pixels, level=1))
@@ -150,9 +156,18 @@ def decoded(file: BinaryIO, name: str, *, alpha: bool) -> Iterator[av.VideoFrame
         stream = container.streams.video[0]
         check_size(name, width=stream.width, height=stream.height)
         check_length(name, frames=stream.frames)
-        if not (alpha and stream.codec.name == "vp9"):
-            yield from container.decode(stream)
-            return
-        decoder: Any = av.CodecContext.create("libvpx-vp9", "r")  # FFmpeg's own VP9 decoder drops alpha.
-        for packet in container.demux(stream):
-            yield from decoder.decode(packet if packet.size else None)
+        try:
+            if alpha and stream.codec.name == "hevc":
+                yield from hevc_alpha.decoded(container, stream, name)
+            elif alpha and stream.codec.name == "vp9":
+                yield from _decoded_vp9(container, stream)
+            else:
+                yield from container.decode(stream)
+        except av.FFmpegError as error:
+            raise BadVideo(f"{name}: a frame is damaged; deliver it again.") from error
+
+
+def _decoded_vp9(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    decoder: Any = av.CodecContext.create("libvpx-vp9", "r")  # FFmpeg's own VP9 decoder drops alpha.
+    for packet in container.demux(stream):
+        yield from decoder.decode(packet if packet.size else None)

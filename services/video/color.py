@@ -98,13 +98,18 @@ def to_rgb(frame: av.VideoFrame, color: Color) -> NDArray[np.uint8] | NDArray[np
     return rgb
 
 
+ALPHA_THREADS = 1
+"""To convert a frame with alpha: where its width is no multiple of 16, the scaler's threads write a few pixels beyond
+their rows, into those of the next thread."""
+
+
 def has_alpha(frame: av.VideoFrame) -> bool:
     return any(component.is_alpha for component in frame.format.components)
 
 
 def alpha_of(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """The alpha plane of `frame` as [H, W] uint8; call only when `has_alpha`."""
-    return np.asarray(frame.reformat(format="rgba").to_ndarray())[..., 3].astype(np.uint8)
+    return np.asarray(frame.reformat(format="rgba", threads=ALPHA_THREADS).to_ndarray())[..., 3].astype(np.uint8)
 
 
 def _reformat(frame: av.VideoFrame, color: Color, pixel_format: str, *, full_out: bool) -> av.VideoFrame:

@@ -21,8 +21,9 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from services.errors import BadOption
+from services.video import hevc_alpha
 from services.video.audio import Track
-from services.video.color import PRIMARIES_TAGS, TRANSFER_TAGS
+from services.video.color import ALPHA_THREADS, PRIMARIES_TAGS, TRANSFER_TAGS
 from services.video.source import open_container
 from services.video.timing import Timeline
 from services.video.webm import set_pixel_aspect
@@ -68,7 +69,7 @@ CODECS: dict[str, Codec] = {
         "yuva444p10le",
         {"profile": "4444", "vendor": "apl0", "alpha_bits": "16"},
     ),
-    "hevc": Codec("mov", "libx265", "yuv420p", "yuva420p", {"crf": "16", "x265-params": "log-level=none"}, even=True),
+    "hevc": Codec("mov", "libx265", "yuv420p", "yuva420p", hevc_alpha.OPTIONS, even=True),
     "mp4": Codec("mp4", "libx264", "yuv420p", "", {"crf": "10", "preset": "veryfast"}, even=True),
 }
 _MATRIX_TAG = {"bt601": 6, "bt709": 1, "bt2020": 9}
@@ -99,7 +100,7 @@ class Form:
 
 
 def require(form: Form, family: Family, *, alpha: bool) -> None:
-    """Raises BadOption for a movie that its codec cannot hold, or that this machine cannot code."""
+    """Raises BadOption for a movie that its codec cannot hold."""
     codec = CODECS[family]
     if alpha and not codec.transparent:
         raise BadOption(f"{family} ({codec.encoder}) has no alpha; take prores, webm, png or exr.", field="formats")
@@ -109,8 +110,6 @@ def require(form: Form, family: Family, *, alpha: bool) -> None:
             "even size, or prores.",
             field="formats",
         )
-    if alpha and family == "hevc":
-        _require_alpha_layers(codec)
 
 
 class Movie:
@@ -133,7 +132,8 @@ class Movie:
         self._output = self._closing.enter_context(
             av.open(str(path), "w", format=muxer, options=_MUXING.get(muxer, {}))
         )
-        self._stream = self._video(alpha=alpha)
+        stream = self._video(alpha=alpha)
+        self._coder = hevc_alpha.AlphaCoder(stream) if alpha and family == "hevc" else stream
         self._sound: Track | None = None
         if sound is not None:
             source = self._closing.enter_context(open_container(self._closing.enter_context(sound.open("rb")), "sound"))
@@ -151,6 +151,7 @@ class Movie:
             src_colorspace=self._matrix,
             dst_colorspace=self._matrix,
             interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP,
+            threads=ALPHA_THREADS,
         )
         picture.color_primaries, picture.color_trc = self._tags
         timeline = self._form.timeline
@@ -161,11 +162,11 @@ class Movie:
         self._index += 1
         if self._sound is not None:
             self._sound.until(picture.pts * picture.time_base)
-        self._output.mux(self._stream.encode(picture))
+        self._output.mux(self._coder.encode(picture))
 
     def close(self) -> None:
         """Flush the coders and finish the file."""
-        self._output.mux(self._stream.encode(None))
+        self._output.mux(self._coder.encode(None))
         if self._sound is not None:
             self._sound.until(None)
         self._closing.close()
@@ -202,20 +203,6 @@ class Movie:
         if codec.muxer == "mov" and form.timecode and not form.timeline.variable:
             stream.metadata["timecode"] = form.timecode
         return stream
-
-
-def _require_alpha_layers(codec: Codec) -> None:
-    """Raises BadOption where the library of this machine was built without alpha layers."""
-    context: Any = av.CodecContext.create(codec.encoder, "w")
-    context.width, context.height, context.pix_fmt, context.time_base = 64, 64, codec.transparent, Fraction(1, 25)
-    context.options = dict(codec.options)
-    try:
-        context.open()
-    except (av.error.FFmpegError, OSError) as error:
-        raise BadOption(
-            "this machine's x265 was built without alpha, so HEVC cannot hold a layer; take prores or webm.",
-            field="formats",
-        ) from error
 
 
 def bleed(rgba: Pixels, *, radius: int = 8) -> Pixels:

@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from services.video.color import Color, depth_of, describe, to_rgb
+from services.video.color import Color, alpha_of, depth_of, describe, to_rgb
 
 KR_KB = {"bt709": (0.2126, 0.0722), "bt601": (0.299, 0.114), "bt2020": (0.2627, 0.0593)}
 
@@ -57,3 +57,11 @@ def test_tags_win_over_the_convention():
     frame.colorspace, frame.color_range = 1, 2
     color = describe(frame)
     assert (color.matrix, color.full_range, color.tagged) == ("bt709", True, True)
+
+
+def test_alpha_is_exact_at_widths_that_the_scaler_is_not_made_for():
+    sent = np.random.default_rng(0).integers(0, 256, (480, 854), np.uint8)
+    frame = flat_frame("yuva420p", (120, 128, 128, 0), height=480, width=854)
+    np.asarray(memoryview(frame.planes[3])).reshape(480, -1)[:, :854] = sent
+    for _ in range(60):
+        assert np.array_equal(alpha_of(frame), sent)

@@ -7,9 +7,12 @@ import av
 import numpy as np
 import pytest
 
+from services.video import hevc_alpha
 from services.video.audio import extract
+from services.video.color import alpha_of
 from services.video.encode import Form, Movie, bleed
 from services.video.timing import Timeline
+from tests.services import layered_hevc
 from tests.services.clips import make_clip, moving_square
 
 COLOR = (200, 60, 90)
@@ -54,6 +57,27 @@ def test_alpha_colour_count_and_size_survive(tmp_path, family, suffix):
         rgba = frame.reformat(format="rgba", src_colorspace=1).to_ndarray()
         assert np.abs(rgba[..., 3].astype(int) - sent[..., 3]).mean() < 2
         assert np.abs(rgba[..., :3].astype(int) - COLOR).max() <= 6
+
+
+@pytest.mark.parametrize(("width", "height"), [(70, 46), (64, 64), (202, 118)])
+def test_hevc_has_alpha_for_who_reads_its_layers_and_is_plain_for_who_does_not(tmp_path, width, height):
+    form = Form(width, height, Timeline(Fraction(24000, 1001)), sample_aspect_ratio=Fraction(4, 3))
+    frames = [disc(t, height, width) for t in range(60)]  # More than lie between two key frames.
+    path = write(tmp_path / "layer.mov", frames, form, family="hevc", alpha=True)
+    seen = list(layered_hevc.alphas(path))
+    assert max(np.abs(a.astype(int) - b[..., 3]).mean() for a, b in zip(seen, frames, strict=True)) <= 1
+    plain = decode(path)
+    assert len(plain) == 60 and (plain[0].width, plain[0].height) == (width, height)
+    rgb = [frame.reformat(format="rgb24", src_colorspace=1).to_ndarray() for frame in plain]
+    assert np.abs(np.array(rgb[::20]).astype(int) - COLOR).max() <= 6
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.codec_tag, stream.average_rate) == ("hvc1", Fraction(24000, 1001))
+        assert stream.sample_aspect_ratio == Fraction(4, 3)
+        ours = list(hevc_alpha.decoded(container, stream, "layer"))
+    assert [frame.pts for frame in ours] == [frame.pts for frame in plain]
+    for frame, alpha in zip(ours, seen, strict=True):
+        assert np.array_equal(alpha_of(frame), alpha)
 
 
 def test_prores_keeps_more_than_8_bits(tmp_path):

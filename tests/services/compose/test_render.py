@@ -26,10 +26,10 @@ def scene():
 
 @pytest.fixture(scope="module")
 def deliveries(tmp_path_factory, scene) -> Path:
-    """Folders "png", "exr", "prores", "webm": the same clip, delivered in each format."""
+    """Folders "png", "exr", "prores", "webm", "hevc": the same clip, delivered in each format."""
     root = tmp_path_factory.mktemp("deliveries")
     job = make_job(root / "job", scene, audio="aac")
-    for name in ("png", "exr", "prores", "webm"):
+    for name in ("png", "exr", "prores", "webm", "hevc"):
         done = job.finish(formats=[name], delivery={"start_frame": 1001})
         for path in done.manifest.files:
             target = root / name / path
@@ -64,7 +64,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2)))
 
 
-@pytest.mark.parametrize(("source", "least"), [("png", 45), ("exr", 45), ("prores", 40), ("webm", 33)])
+@pytest.mark.parametrize(("source", "least"), [("png", 45), ("exr", 45), ("prores", 40), ("webm", 33), ("hevc", 33)])
 def test_the_empty_edit_is_the_clip(render, scene, source, least):
     assert psnr(render({}, source=source), scene.clip) >= least
 
@@ -316,6 +316,17 @@ def test_a_damaged_picture_is_named(deliveries, tmp_path):
     shutil.copytree(deliveries / "png", broken)
     (broken / "layers/cup/01004.png").write_bytes(b"no picture")
     assert "layers/cup/01004.png is no PNG" in refused(tmp_path, {}, broken)
+
+
+@pytest.mark.parametrize("source", ["webm", "prores", "hevc"])
+def test_a_damaged_movie_is_named(deliveries, tmp_path, source):
+    broken = tmp_path / "broken"
+    shutil.copytree(deliveries / source, broken)
+    movie = next((broken / "layers").glob("cup.*"))
+    data = bytearray(movie.read_bytes())
+    data[len(data) // 4 : len(data) * 3 // 4] = bytes(len(data) * 3 // 4 - len(data) // 4)
+    movie.write_bytes(data)
+    assert f"layers/{movie.name}" in refused(tmp_path, {}, broken)
 
 
 def test_a_delivery_cannot_lead_out_of_its_folder(deliveries, tmp_path):

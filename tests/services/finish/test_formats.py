@@ -15,6 +15,7 @@ import pytest
 from services.artifacts import Artifact
 from services.deliverables import FORMATS, PROJECTS
 from services.errors import BadOption
+from tests.services import layered_hevc
 from tests.services.finish.scene import make_job, make_scene
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "services/finish/layers.schema.json").read_text())
@@ -273,14 +274,13 @@ def test_formats_that_need_others_are_refused(tmp_path, formats, sentence):
         make_job(tmp_path, make_scene(1)).finish(formats=formats)
 
 
-def test_hevc_needs_an_even_size_and_an_encoder_with_alpha(tmp_path):
+def test_hevc_keeps_alpha_and_needs_an_even_size(tmp_path):
     with pytest.raises(BadOption, match="cannot be 71x45; take an even size, or prores"):
         make_job(tmp_path / "odd", make_scene(1, 45, 71)).finish(formats=["hevc"])
-    job = make_job(tmp_path / "even", make_scene(3))
-    try:
-        done = job.finish(formats=["hevc", "png"])
-    except BadOption as error:
-        assert "x265 was built without alpha" in error.message
-        return
-    with av.open(io.BytesIO(done.read("layers/ball.hevc.mov"))) as container:
-        assert container.streams.video[0].codec.name == "hevc"
+    done = make_job(tmp_path / "even", make_scene(5)).finish(formats=["hevc", "png"])
+    for label in ("ball", "cup"):
+        path = tmp_path / f"{label}.mov"
+        path.write_bytes(done.read(f"layers/{label}.hevc.mov"))
+        seen = [alpha / 255 for alpha in layered_hevc.alphas(path)]
+        sent = [picture(done, f"layers/{label}/{t:05d}.png")[..., 3] / 255 for t in range(5)]
+        assert max(np.abs(a - b).mean() for a, b in zip(seen, sent, strict=True)) <= 1 / 255
