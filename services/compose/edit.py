@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from services.compose.keyframes import Curve, constant
 from services.compose.retime import Retime
 
-FORMATS = ("mp4", "webm", "prores", "png", "exr")
-WITH_ALPHA = ("webm", "prores", "png", "exr")
+FORMATS = ("mp4", "webm", "prores", "hevc", "png", "exr")
+WITH_ALPHA = ("webm", "prores", "hevc", "png", "exr")
 FILTERS = ("cartoon", "edges", "pixelate", "posterize")
 _ZERO, _ONE = constant(0), constant(1)
 _STILL, _WHOLE = constant(0, 0), constant(1, 1)

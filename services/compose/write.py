@@ -21,7 +21,7 @@ from services.stills import ExrHeader, exr, half, png
 from services.video.encode import Family, Form, Movie, bleed, require
 from services.video.timing import Timeline, timecode
 
-SUFFIX = {"mp4": "mp4", "webm": "webm", "prores": "mov", "png": "png", "exr": "exr"}
+SUFFIX = {"mp4": "mp4", "webm": "webm", "prores": "mov", "hevc": "mov", "png": "png", "exr": "exr"}
 
 
 class Sink(Protocol):

@@ -80,7 +80,7 @@ def test_what_says_nothing_changes_nothing(text):
         ("background: {color: blue}", "background.color", "#rrggbb"),
         ("background: {color: '#000000', image: a.png}", "background", "exactly one"),
         ("background: none", "background", "the output has no alpha"),
-        ("output: {format: gif}", "output.format", "choose one of mp4, webm, prores, png, exr"),
+        ("output: {format: gif}", "output.format", "choose one of mp4, webm, prores, hevc, png, exr"),
         ("{background: none, output: {format: mp4, alpha: true}}", "output.alpha", "mp4 (H.264) has no alpha"),
         ("output: {format: png, alpha: true}", "output.alpha", "a background hides it"),
         ("inserts: [{layer: a}]", "inserts[0]", "needs 'from'"),

@@ -14,6 +14,7 @@ import yaml
 
 from services.compose.main import compose
 from services.errors import BadInput, BadOption, NotFound, OmnimatteError
+from tests.services import layered_hevc
 from tests.services.finish.scene import make_job, make_scene
 
 FRAMES, HEIGHT, WIDTH = 8, 48, 80
@@ -257,7 +258,7 @@ def test_commands_that_fail(render, tmp_path, command, error, sentence):
 # ---- what comes out
 
 
-@pytest.mark.parametrize(("form", "suffix"), [("mp4", "mp4"), ("webm", "webm"), ("prores", "mov")])
+@pytest.mark.parametrize(("form", "suffix"), [("mp4", "mp4"), ("webm", "webm"), ("prores", "mov"), ("hevc", "mov")])
 def test_movies_have_the_clips_rate_count_and_sound(deliveries, tmp_path, scene, form, suffix):
     (tmp_path / "e.yaml").write_text(f"output: {{format: {form}}}")
     out = compose(tmp_path / "e.yaml", tmp_path / f"out.{suffix}", source=deliveries / "png", quiet=True)
@@ -281,6 +282,10 @@ def test_alpha_survives_in_movies(deliveries, tmp_path):
     with av.open(str(out)) as container:
         frame = next(container.decode(video=0)).to_ndarray(format="rgba")
     assert np.abs(frame[..., 3].astype(int) - layer(deliveries, "ball", 0)[..., 3]).mean() <= 1
+    (tmp_path / "e.yaml").write_text(yaml.safe_dump(alone({}) | {"output": {"format": "hevc", "alpha": True}}))
+    out = compose(tmp_path / "e.yaml", tmp_path / "hevc.mov", source=deliveries / "png", quiet=True)
+    alpha = next(layered_hevc.alphas(out))
+    assert np.abs(alpha.astype(int) - layer(deliveries, "ball", 0)[..., 3]).mean() <= 1
 
 
 # ---- what cannot be done, and leaves nothing behind
