@@ -123,6 +123,28 @@ class MovieFile:
 
 
 @dataclass(frozen=True)
+class Recoded:
+    """Pictures of another clip, straight RGBA, in the colour space of this one. `source` and `target` go from either
+    clip's codes to the same linear space; `peak` is that of the pictures."""
+
+    inner: Pictures
+    source: Conversion
+    target: Conversion
+    peak: int
+
+    @property
+    def frames(self) -> int:
+        return self.inner.frames
+
+    def read(self, index: int) -> Integers:
+        image = self.inner.read(index)
+        result = image.copy()
+        values = self.target.inverse(self.source.values(image, peak=self.peak))
+        result[..., :3] = np.rint(np.clip(values, 0, 1) * np.float32(self.peak)).astype(image.dtype)
+        return result
+
+
+@dataclass(frozen=True)
 class Still:
     """The same picture in all frames."""
 

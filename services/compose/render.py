@@ -17,12 +17,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from services.colorspace import Conversion, space_of
 from services.compose.check import check
 from services.compose.delivery import Delivery
 from services.compose.edit import Change, Edit, Insert
 from services.compose.element import Element, Fitted
 from services.compose.order import order_at
-from services.compose.pictures import Integers, Pictures, Still
+from services.compose.pictures import Integers, Pictures, Recoded, Still
 from services.compose.place import blend, blend_clear
 from services.compose.stylise import stylised
 from services.compose.values import rgb_of
@@ -161,7 +162,11 @@ def _change(edit: Edit, label: str) -> Change:
 
 def _inserted(insert: Insert, source: Delivery, target: Delivery) -> Element:
     source.require_whole([insert.layer])
-    pictures = Fitted(source.layer(insert.layer), target.width, target.height)
+    pictures: Pictures = source.layer(insert.layer)
+    if space_of(source.color) != space_of(target.color):
+        there, here = Conversion(source.color, "linear"), Conversion(target.color, "linear")
+        pictures = Recoded(pictures, there, here, source.peak)
+    pictures = Fitted(pictures, target.width, target.height)
     return Element(insert.label, pictures, source.peak, insert.change)
 
 

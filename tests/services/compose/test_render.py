@@ -208,6 +208,21 @@ def test_a_layer_of_another_delivery(render, deliveries, tmp_path):
     assert np.abs(picture[0][:, 10:].astype(int) - layer(deliveries, "ball", 0)[:, :-10]).max() <= 3
 
 
+def test_an_insert_looks_as_it_did_where_the_clips_are_coded_otherwise(render, deliveries, scene, tmp_path):
+    done = make_job(tmp_path / "job", scene).finish(formats=["png"], delivery={"color": "rec709", "start_frame": 1001})
+    for path in done.manifest.files:
+        target = tmp_path / "rec709" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(done.read(path))
+    insert = {"from": str(tmp_path / "rec709"), "layer": "ball", "as": "twin"}
+    edit = {"inserts": [insert], "layers": {"ball": {"remove": True}, "cup": {"remove": True}}}
+    picture = render(edit | {"background": "none", "output": {"format": "png", "alpha": True}})
+    own, other = layer(deliveries, "ball", 0), read(tmp_path / "rec709/layers/ball/01001.png")
+    seen = own[..., 3] > 0
+    assert np.abs(other[seen].astype(int) - own[seen]).max() > 8  # Otherwise there would be nothing to convert.
+    assert np.abs(picture[0][seen].astype(int) - own[seen]).max() <= 3
+
+
 def test_a_part_of_the_clip_at_another_size(render, scene):
     picture = render({"frames": [2, 5], "size": "40x24"})
     assert picture.shape == (4, 24, 40, 3)
