@@ -116,7 +116,7 @@ class MovieFile:
                     threads=ALPHA_THREADS,
                 ).to_ndarray()
                 paths.append(target / f"{len(paths):05d}.png")
-                paths[-1].write_bytes(png(pixels, level=1))
+                paths[-1].write_bytes(png(pixels))
         if len(paths) < self.frames:
             raise BadInput(f"{self.path} has {len(paths)} frames, not {self.frames}; deliver it again.")
         return paths

@@ -12,6 +12,7 @@ Must not know: files, time, or where layers come from.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -102,27 +103,31 @@ def _finished(
     share = {i: passing[rank] * alphas[i] for rank, i in enumerate(order)}  # contribution to the picture
     bare = passing[-1] if order else np.ones((*image.shape[:2], 1), dtype=np.float32)
 
+    seen = [_seen(alpha) for alpha in alphas]
     rest = image - bare * part.background
     for i in order:
-        rest -= share[i] * colors[i]
+        rest[seen[i]] -= share[i][seen[i]] * colors[i][seen[i]]
     left_out = _union([w for n, w in enumerate(widened) if n not in objects], like=anyone)
     if spoilt:
         anyone |= _changed(image, part.background)
     background, rest = _to_background(part.background, rest, bare=bare, guarded=anyone)
     taking = {i: share[i] * _may_take(i, widened, part.masks, objects) for i in order}
-    most = np.max(np.stack(list(taking.values())), axis=0) if taking else bare
+    most = functools.reduce(np.maximum, taking.values()) if taking else bare
     layers: list[Integers] = [np.empty(0, dtype=np.uint8)] * len(order)
     for i in order:
-        allowed = (taking[i] >= most) & (taking[i] > 0)
-        color = _to_layer(colors[i], rest, image, share=share[i], allowed=allowed)
-        layers[i] = _rgba(color, alphas[i], peak=peak)[inner]
+        box = seen[i]  # A layer is empty nearly everywhere.
+        allowed = (taking[i][box] >= most[box]) & (taking[i][box] > 0)
+        color = _to_layer(colors[i][box], rest[box], image[box], share=share[i][box], allowed=allowed)
+        layer = np.zeros((*image.shape[:2], 4), part.image.dtype)
+        layer[box] = _rgba(color, alphas[i][box], peak=peak)
+        layers[i] = layer[inner]
 
     codes = np.rint(background * peak).astype(part.image.dtype)
-    untouched = (bare[..., 0] == 1.0) & ~anyone
-    codes[untouched] = part.image[untouched]
+    untouched = (bare == 1.0) & ~anyone[..., None]
+    np.copyto(codes, part.image, where=untouched)
     finished = Finished(codes[inner], tuple(layers), 0.0)
     error = recompose(finished, order, peak=peak).astype(np.float32) - part.image[inner].astype(np.float32)
-    counted = error[~left_out[inner]]
+    counted = error[~left_out[inner]] if left_out.any() else error
     return _Band(finished.background, finished.layers, float(np.sum(counted**2, dtype=np.float64)), counted.size)
 
 
@@ -149,10 +154,17 @@ def recompose(finished: Finished, order: Sequence[int], *, peak: int) -> Integer
     """The picture that the written layers make, rounded to the clip's integers: [H, W, 3]."""
     picture = finished.background.astype(np.float32)
     for i in reversed(order):
-        layer = finished.layers[i].astype(np.float32)
-        picture += (layer[..., 3:] / np.float32(peak)) * (layer[..., :3] - picture)
+        box = _seen(finished.layers[i][..., 3:])
+        layer, under = finished.layers[i][box].astype(np.float32), picture[box]
+        under += (layer[..., 3:] / np.float32(peak)) * (layer[..., :3] - under)
     codes: Integers = np.rint(picture).astype(finished.background.dtype)
     return codes
+
+
+def _seen(alpha: NDArray[Any]) -> tuple[slice, slice]:
+    """Rows and columns of the box around everything of `alpha` [H, W, 1] that is not 0."""
+    x, y, width, height = cv2.boundingRect((alpha[..., 0] > 0).astype(np.uint8))
+    return slice(y, y + height), slice(x, x + width)
 
 
 def _may_take(i: int, widened: list[NDArray[np.bool_]], masks: NDArray[np.bool_], objects: Sequence[int]) -> Floats:
